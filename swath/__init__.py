@@ -1,0 +1,1 @@
+"""Run one CNN inference on many devices at once, exactly."""

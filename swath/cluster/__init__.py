@@ -1,0 +1,19 @@
+"""Devices, links and cluster files: what is known of the machines before anything runs on them.
+
+May import nothing of Swath but errors.
+"""
+
+from swath.cluster.cluster import Cluster, Device, Link, Watts, local_cluster
+from swath.cluster.file import load_cluster, parse_bandwidth, parse_latency, parse_memory
+
+__all__ = [
+    "Cluster",
+    "Device",
+    "Link",
+    "Watts",
+    "load_cluster",
+    "local_cluster",
+    "parse_bandwidth",
+    "parse_latency",
+    "parse_memory",
+]

@@ -1,0 +1,62 @@
+"""Costs of devices that were never profiled: FLOPs over speed, bytes over bandwidth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swath.cluster.cluster import Cluster
+from swath.ops import Demand, Operator
+
+DEFAULT_GFLOPS = 20.0
+"""One core of a current small computer, within a factor of a few."""
+
+TILE_OVERHEAD = 60e-6
+"""Seconds: starting a session, and the copies and reordering at its edges."""
+
+FLOPS_PER_BYTE = 16.0
+"""How many FLOPs a core does while it moves one byte of an activation from and to memory."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What planners ask. All times in seconds."""
+
+    cluster: Cluster
+    overhead: float = TILE_OVERHEAD
+
+    def speed(self, device: str) -> float:
+        """FLOP/s of a device."""
+        return (self.cluster.device(device).gflops or DEFAULT_GFLOPS) * 1e9
+
+    def operator(self, device: str, op: Operator, flops: int, demand: Demand) -> float:
+        """One operator inside a tile: its FLOPs, and writing what it makes."""
+        written = sum(
+            region.size * tensor.itemsize
+            for region, tensor in zip(demand.outputs, op.outputs, strict=True)
+            if region is not None and tensor is not None
+        )
+        return (flops + FLOPS_PER_BYTE * written) / self.speed(device)
+
+    def transfer(self, sender: str, receiver: str, nbytes: int) -> float:
+        """One message, alone on its link; 0 for what stays where it is."""
+        if sender == receiver or nbytes == 0:
+            return 0.0
+        return self.cluster.link(sender, receiver).seconds(nbytes)
+
+    def fetch(self, receiver: str, nbytes: int) -> float:
+        """Bytes that a device needs from its neighbours, over its slowest link to one of them."""
+        if nbytes == 0:
+            return 0.0
+        return max(
+            (
+                self.cluster.link(other.name, receiver).seconds(nbytes)
+                for other in self.cluster.workers
+                if other.name != receiver
+            ),
+            default=0.0,
+        )
+
+
+def nominal_costs(cluster: Cluster) -> Costs:
+    """Costs from a cluster file's ``gflops`` and links alone."""
+    return Costs(cluster)

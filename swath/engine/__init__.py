@@ -1,0 +1,1 @@
+"""ONNX Runtime sessions: weights shared, buffers bound, timed. Light: workers import it."""

@@ -1,0 +1,97 @@
+"""One ONNX Runtime session, configured as everywhere in Swath: no spinning, few threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+import onnxruntime as ort
+
+
+@lru_cache(maxsize=None)
+def dtype_named(name: str) -> np.dtype:
+    """numpy's dtype by name, of ml_dtypes where numpy has none (bfloat16, float8, int4)."""
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
+
+
+def session_options(threads: int = 1) -> ort.SessionOptions:
+    """Options of a session with ``threads`` threads that sleep while they wait.
+
+    Spinning threads would starve other workers on the same machine.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+class Session:
+    """A model ready to run.
+
+    ``weights`` fill the model's external initializers; they are read while the session is made
+    and must live as long as it.
+    """
+
+    def __init__(
+        self, model: bytes, weights: Mapping[str, np.ndarray] | None = None, threads: int = 1
+    ) -> None:
+        options = session_options(threads)
+        self._weights = {
+            name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in (weights or {}).items()
+        }
+        if self._weights:
+            options.add_external_initializers(
+                list(self._weights), list(self._weights.values())
+            )
+        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.inputs = tuple(value.name for value in self._session.get_inputs())
+        self.outputs = tuple(value.name for value in self._session.get_outputs())
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs in the model's order, freshly allocated."""
+        results: list[np.ndarray] = self._session.run(None, dict(feeds))
+        return results
+
+    def bind(
+        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    ) -> BoundSession:
+        """The session on fixed C-contiguous arrays: it reads and writes them in place."""
+        return BoundSession(self._session, inputs, outputs)
+
+
+class BoundSession:
+    """A session whose inputs and outputs lie in arrays chosen beforehand."""
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Mapping[str, np.ndarray],
+    ) -> None:
+        self._session = session
+        self._arrays = (dict(inputs), dict(outputs))
+        self._binding = session.io_binding()
+        for name, array in inputs.items():
+            self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
+        for name, array in outputs.items():
+            self._binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
+
+    def run(self) -> None:
+        self._session.run_with_iobinding(self._binding)
+
+
+def view(arena: np.ndarray, offset: int, dtype: str, shape: Sequence[int]) -> np.ndarray:
+    """An array in an arena of bytes."""
+    kind = dtype_named(dtype)
+    count = int(np.prod(shape, dtype=np.int64))
+    return arena[offset : offset + count * kind.itemsize].view(kind).reshape(tuple(shape))

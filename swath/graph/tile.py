@@ -1,0 +1,234 @@
+"""Tile extraction: (graph, stage, output regions) -> a standalone ONNX model without weights.
+
+The model is pinned to the graph's opset and IR version. Its weights are external initializers,
+addressed by the digest of the whole constant and the region that the tile reads, so that whoever
+runs the tile can fetch, keep and share them. Parameters (small constants) travel inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from swath.graph.geometry import TileGeometry, tile_geometry
+from swath.graph.graph import Graph
+from swath.graph.types import element_type_of
+from swath.graph.weights import WeightSlice
+from swath.ops import Region, Tensor
+from swath.ops.emitting import emit_crop
+
+
+@dataclass(frozen=True, slots=True)
+class TileModel:
+    """A standalone ONNX model that makes one tile.
+
+    ``model`` is a serialised ModelProto. ``inputs`` and ``outputs`` give name and region in the
+    model's order; a tensor keeps its name. ``weights`` says what the external initializers hold.
+    """
+
+    model: bytes
+    inputs: Mapping[str, Region]
+    outputs: Mapping[str, Region]
+    weights: Mapping[str, WeightSlice]
+    flops: int
+
+
+def extract_tile(
+    graph: Graph,
+    nodes: Sequence[int],
+    outputs: Mapping[str, Region],
+    geometry: TileGeometry | None = None,
+) -> TileModel:
+    """The tile that makes ``outputs`` (tensor -> region) from the stage ``nodes``.
+
+    ``nodes`` are ascending positions in ``graph.nodes``. ``geometry`` spares the walk where the
+    caller has done it. Raises ValueError where the stage does not make an output.
+    """
+    geometry = geometry or tile_geometry(graph, nodes, outputs)
+    builder = _TileBuilder(graph)
+    flops = 0
+    for name, region in geometry.needs.items():
+        if name in outputs:
+            raise ValueError(f"tensor {name!r} is not made by this stage")
+        builder.add_input(name, region)
+    for position, demand in geometry.demands.items():
+        node = graph.nodes[position]
+        op, rule = graph.operators[position], graph.rules[position]
+        names = [
+            builder.read(name, region) if name and region is not None else None
+            for name, region in zip(node.reads, demand.inputs, strict=True)
+        ]
+        builder.node_name = node.name
+        made = rule.emit(op, demand, names, builder)
+        for name, region, made_name in zip(node.outputs, demand.outputs, made, strict=True):
+            if name and region is not None and made_name:
+                builder.hold(name, region, made_name)
+        flops += rule.flops(op, demand.outputs)
+    for name, region in outputs.items():
+        builder.add_output(name, region)
+    return TileModel(
+        model=builder.serialise(),
+        inputs=dict(geometry.needs),
+        outputs=dict(outputs),
+        weights=builder.weights,
+        flops=flops,
+    )
+
+
+class _TileBuilder:
+    """The emitter that rules write to, and the book of what is held under which name."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.opset = graph.opsets.get("", 1)
+        self.node_name = ""
+        self.weights: dict[str, WeightSlice] = {}
+        self._held: dict[str, tuple[Region, str]] = {}
+        self._crops: dict[tuple[str, Region], str] = {}
+        self._final_names: dict[str, str] = {}
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, onnx.TensorProto] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._count = 0
+
+    # What rules call (swath.ops.Emitter)
+
+    def node(
+        self,
+        op_type: str,
+        inputs: Sequence[str | None],
+        *,
+        outputs: Sequence[bool] = (True,),
+        domain: str = "",
+        attributes: Mapping[str, Any] | None = None,
+    ) -> tuple[str, ...]:
+        names = tuple(self._fresh() if present else "" for present in outputs)
+        arguments = ["" if name is None else name for name in inputs]
+        while arguments and not arguments[-1]:
+            arguments.pop()
+        proto = onnx.NodeProto(
+            op_type=op_type,
+            domain=domain,
+            name=f"{self.node_name}#{len(self._nodes)}",
+            input=arguments,
+            output=names,
+        )
+        for key, value in (attributes or {}).items():
+            if value is not None:
+                proto.attribute.append(
+                    value
+                    if isinstance(value, onnx.AttributeProto)
+                    else helper.make_attribute(key, value)
+                )
+        self._nodes.append(proto)
+        return names
+
+    def constant(self, value: np.ndarray) -> str:
+        name = self._fresh()
+        self._initializers[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        return name
+
+    # What extraction calls
+
+    def add_input(self, name: str, region: Region) -> None:
+        self._inputs.append(self._value_info(name, region))
+        self._held[name] = (region, name)
+
+    def hold(self, name: str, region: Region, made: str) -> None:
+        """Record that ``made`` holds this region of a tensor."""
+        self._final_names[made] = name
+        self._held[name] = (region, made)
+
+    def read(self, name: str, region: Region) -> str:
+        """A name that holds exactly this region: the tensor itself, or a crop of it."""
+        if name in self.graph.constants:
+            return self._read_constant(name, region)
+        held, held_name = self._held[name]
+        if held == region:
+            return held_name
+        key = (name, region)
+        if key not in self._crops:
+            self.node_name = f"crop {name}"
+            self._crops[key] = emit_crop(self, held_name, held, region)
+        return self._crops[key]
+
+    def add_output(self, name: str, region: Region) -> None:
+        held, held_name = self._held[name]
+        if held != region:
+            self._final_names[held_name] = f"{name}@{self._fresh()}"
+            self._final_names[self.read(name, region)] = name
+        self._outputs.append(self._value_info(name, region))
+
+    def serialise(self) -> bytes:
+        final = self._final_names
+        for node in self._nodes:
+            node.input[:] = [final.get(name, name) for name in node.input]
+            node.output[:] = [final.get(name, name) for name in node.output]
+        used = {node.domain for node in self._nodes}
+        model = onnx.ModelProto(
+            ir_version=self.graph.ir_version,
+            producer_name="swath",
+            opset_import=[
+                helper.make_opsetid(domain, version)
+                for domain, version in self.graph.opsets.items()
+                if domain in ("", "ai.onnx") or domain in used
+            ],
+            graph=onnx.GraphProto(
+                name="tile",
+                node=self._nodes,
+                initializer=self._initializers.values(),
+                input=self._inputs,
+                output=self._outputs,
+            ),
+        )
+        serialised: bytes = model.SerializeToString(deterministic=True)
+        return serialised
+
+    def _fresh(self) -> str:
+        self._count += 1
+        return f"~{self._count}"
+
+    def _read_constant(self, name: str, region: Region) -> str:
+        constant = self.graph.constants[name]
+        whole = region == constant.tensor.whole
+        sliced_name = name if whole else f"{name}{region}"
+        if sliced_name in self._initializers:
+            return sliced_name
+        if constant.is_parameter:
+            assert constant.data is not None
+            part = np.asarray(constant.data[region.slices()], order="C")
+            self._initializers[sliced_name] = numpy_helper.from_array(part, sliced_name)
+            return sliced_name
+        tensor = constant.tensor
+        self.weights[sliced_name] = WeightSlice(
+            constant.digest, region, tensor.dtype, region.size * tensor.itemsize
+        )
+        self._initializers[sliced_name] = onnx.TensorProto(
+            name=sliced_name,
+            data_type=element_type_of(tensor.dtype),
+            dims=region.shape,
+            data_location=onnx.TensorProto.EXTERNAL,
+            external_data=[
+                onnx.StringStringEntryProto(key="location", value=constant.digest),
+                onnx.StringStringEntryProto(key="offset", value="0"),
+                onnx.StringStringEntryProto(
+                    key="length", value=str(prod(region.shape) * tensor.itemsize)
+                ),
+            ],
+        )
+        return sliced_name
+
+    def _value_info(self, name: str, region: Region) -> onnx.ValueInfoProto:
+        tensor: Tensor = self.graph.tensors[name]
+        if tensor.shape is None:
+            declared = onnx.ValueInfoProto()
+            declared.ParseFromString(self.graph.declared[name])
+            return declared
+        return helper.make_tensor_value_info(name, element_type_of(tensor.dtype), region.shape)

@@ -1,0 +1,146 @@
+"""Which region of a tensor each device makes: shares along rows, columns, a grid or channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isqrt
+from typing import Literal
+
+from swath.graph.graph import Graph
+from swath.ops import SWATH_DOMAIN, Interval, Region, split_by_shares, splittable_axes
+
+Mode = Literal["rows", "cols", "grid", "channels"]
+MODES: tuple[Mode, ...] = ("rows", "cols", "grid", "channels")
+
+_PREFERRED: Mapping[Mode, tuple[int, ...]] = {
+    "rows": (2, 1, 3, 0),
+    "cols": (3, 2, 1, 0),
+    "channels": (1, 2, 3, 0),
+}
+"""Axes of ``N x C x H x W`` to try in turn. What has no rows (the features of an FC layer, the
+output of a global pool) is split by channels."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Devices and how much of the work each is to get."""
+
+    devices: tuple[str, ...]
+    weights: tuple[float, ...]
+
+
+def grid_shape(parts: int) -> tuple[int, int]:
+    """The most square rows x columns with that many cells."""
+    rows = next(r for r in range(isqrt(parts), 0, -1) if parts % r == 0)
+    return parts // rows, rows
+
+
+class Layouts:
+    """Regions of a graph's tensors for a fixed set of shares; remembers what it has worked out."""
+
+    def __init__(self, graph: Graph, shares: Shares) -> None:
+        self.graph = graph
+        self.shares = shares
+        self._of = lru_cache(maxsize=None)(self._lay_out)
+        self._fastest = max(range(len(shares.devices)), key=lambda i: shares.weights[i])
+
+    def of(self, tensor: str, mode: Mode) -> tuple[Region | None, ...]:
+        """The region that each device makes; None: nothing of it.
+
+        A tensor that cannot be split (its operator needs everything at once, or it is one entry)
+        is made whole by the fastest device.
+        """
+        return self._of(tensor, mode)
+
+    def _lay_out(self, tensor: str, mode: Mode) -> tuple[Region | None, ...]:
+        shape = self.graph.tensors[tensor].shape
+        axes = self._splittable(tensor)
+        if shape is None or not axes:
+            return self._alone(tensor)
+        if mode == "grid" and len(shape) >= 4 and 2 in axes and 3 in axes:
+            return self._grid(tensor, shape)
+        preferred = _PREFERRED["rows" if mode == "grid" else mode]
+        leading = self._split_axes(tensor)
+        if leading and mode != "channels":
+            return self._partials(tensor, mode)
+        wanted = [axis + len(leading) for axis in preferred]
+        axis = next((axis for axis in wanted if axis in axes), axes[0])
+        return self._along(tensor, axis, split_by_shares(shape[axis], self.shares.weights))
+
+    def _splittable(self, tensor: str) -> tuple[int, ...]:
+        position = self.graph.producers[tensor]
+        output = self.graph.nodes[position].outputs.index(tensor)
+        return splittable_axes(self.graph.operators[position], output)
+
+    def _alone(self, tensor: str) -> tuple[Region | None, ...]:
+        whole = self.graph.tensors[tensor].whole
+        return tuple(
+            whole if index == self._fastest else None for index in range(len(self.shares.devices))
+        )
+
+    def _along(
+        self, tensor: str, axis: int, intervals: Sequence[Interval]
+    ) -> tuple[Region | None, ...]:
+        whole = self.graph.tensors[tensor].whole
+        return tuple(
+            whole.replace(axis, interval) if interval[0] < interval[1] else None
+            for interval in intervals
+        )
+
+    def _grid(self, tensor: str, shape: tuple[int, ...]) -> tuple[Region | None, ...]:
+        rows, columns = grid_shape(len(self.shares.devices))
+        weights = self.shares.weights
+        by_row = split_by_shares(
+            shape[2], [sum(weights[r * columns : (r + 1) * columns]) for r in range(rows)]
+        )
+        whole = self.graph.tensors[tensor].whole
+        regions: list[Region | None] = []
+        for r in range(rows):
+            by_column = split_by_shares(shape[3], weights[r * columns : (r + 1) * columns])
+            for column in by_column:
+                region = whole.replace(2, by_row[r]).replace(3, column)
+                regions.append(None if region.is_empty() else region)
+        return tuple(regions)
+
+    def _split_axes(self, tensor: str) -> Mapping[int, tuple[int, ...]]:
+        """Of a tensor of partial results: bounds by the axis of the data along which they lie."""
+        node = self.graph.nodes[self.graph.producers[tensor]]
+        if node.domain != SWATH_DOMAIN or not node.name.endswith("/partial"):
+            return {}
+        bounds: list[list[int]] = []
+        for bound in node.attributes["split_bounds"]:
+            if bound == 0:
+                bounds.append([])
+            bounds[-1].append(bound)
+        return {
+            axis: tuple(of_axis)
+            for axis, of_axis in zip(node.attributes["split_axes"], bounds, strict=True)
+        }
+
+    def _partials(self, tensor: str, mode: Mode) -> tuple[Region | None, ...]:
+        """Each entry is made by the device that makes its part of the data."""
+        data = self.graph.nodes[self.graph.producers[tensor]].inputs[0]
+        whole = self.graph.tensors[tensor].whole
+        splits = self._split_axes(tensor)
+        by_shares = self._along(tensor, 0, split_by_shares(whole.shape[0], self.shares.weights))
+        if data not in self.graph.producers:
+            return by_shares
+        regions: list[Region | None] = []
+        made = 0
+        for held in self.of(data, mode):
+            region: Region | None = None if held is None else whole
+            for leading, (axis, bounds) in enumerate(splits.items()):
+                if region is None or held is None:
+                    break
+                lo, hi = held[axis]
+                entries = [
+                    entry
+                    for entry in range(len(bounds) - 1)
+                    if lo <= bounds[entry] and bounds[entry + 1] <= hi
+                ]
+                region = region.replace(leading, (entries[0], entries[-1] + 1)) if entries else None
+            regions.append(region)
+            made += 0 if region is None else region.size
+        return tuple(regions) if made == whole.size else by_shares

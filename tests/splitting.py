@@ -1,0 +1,206 @@
+"""Runs a model whole and in parts, and compares: what every test of an operator rule stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+
+from swath.graph.build import build_graph
+from swath.graph.geometry import tile_flops, tile_geometry
+from swath.graph.graph import Graph
+from swath.graph.tile import TileModel, extract_tile
+from swath.ops import Region, split_evenly
+
+TOLERANCE = {"float16": 2e-3, "bfloat16": 1e-2}
+"""Relative to the largest finite entry of the reference; 1e-5 for the types that are not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCount:
+    """Parts that were cheaper to make than the whole, and axes that no rule splits."""
+
+    split: int = 0
+    whole: int = 0
+
+    def __add__(self, other: SplitCount) -> SplitCount:
+        return SplitCount(self.split + other.split, self.whole + other.whole)
+
+
+def session(model: bytes, weights: Mapping[str, np.ndarray] | None = None) -> Any:
+    """An ONNX Runtime session with one thread and, given by name, external initializers."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    if weights:
+        # ONNX Runtime keeps pointers: the session has to own what they point to.
+        kept = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in kept.values()]
+        options.add_external_initializers(list(kept), values)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Constant nodes become initializers, nodes get names, tensors get shapes."""
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    kept = []
+    for position, node in enumerate(model.graph.node):
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = model.graph.initializer.add()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+            continue
+        node.name = f"{node.op_type}_{position}"
+        kept.append(node)
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
+def with_constants(
+    model: onnx.ModelProto, values: Mapping[str, np.ndarray]
+) -> onnx.ModelProto:
+    """The model with some of its inputs made constants."""
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    inputs = [value for value in model.graph.input if value.name not in values]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in values.items()
+    )
+    return model
+
+
+def run_tile(
+    tile: TileModel, arrays: Mapping[str, np.ndarray], feeds: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Run a tile on nothing but the regions that it says it needs.
+
+    ``arrays`` holds the graph's constants by digest, ``feeds`` the whole inputs.
+    """
+    weights = {
+        name: arrays[weight.digest][weight.region.slices()]
+        for name, weight in tile.weights.items()
+    }
+    cut = {
+        name: np.ascontiguousarray(feeds[name][region.slices()])
+        if isinstance(feeds[name], np.ndarray) and region
+        else feeds[name]
+        for name, region in tile.inputs.items()
+    }
+    results = session(tile.model, weights).run(list(tile.outputs), cut)
+    return dict(zip(tile.outputs, results, strict=True))
+
+
+def assert_same(made: Any, expected: Any, context: str) -> None:
+    """Integers and booleans alike to the bit, floats within the tolerance, NaN where NaN was."""
+    if not isinstance(expected, np.ndarray):
+        if isinstance(expected, list):
+            assert len(made) == len(expected), context
+            for a, b in zip(made, expected, strict=True):
+                assert_same(a, b, context)
+        else:
+            assert made == expected or made is expected or (made != made), context
+        return
+    assert made.shape == expected.shape, f"{context}: {made.shape} is not {expected.shape}"
+    assert made.dtype == expected.dtype, context
+    if not np.issubdtype(expected.dtype, np.inexact):
+        assert np.array_equal(made, expected), f"{context}: integers differ"
+        return
+    finite = np.isfinite(expected)
+    assert np.array_equal(np.isnan(made), np.isnan(expected)), f"{context}: NaNs differ"
+    assert np.array_equal(made[~finite], expected[~finite], equal_nan=True), (
+        f"{context}: infinities differ"
+    )
+    if finite.any():
+        reference = expected[finite].astype(np.complex128)
+        difference = np.abs(made[finite].astype(np.complex128) - reference).max()
+        limit = TOLERANCE.get(expected.dtype.name, 1e-5) * np.abs(reference).max()
+        assert difference <= limit, f"{context}: differs by {difference} > {limit}"
+
+
+def check_split(
+    model: onnx.ModelProto,
+    feeds: Mapping[str, Any],
+    parts: Sequence[int] = (2, 3, 5),
+    boxes: int = 2,
+    seed: int = 0,
+) -> SplitCount:
+    """Compare a model run whole with the same run in parts.
+
+    Every output is split along every axis into ``parts``; ``boxes`` random boxes are made besides.
+    Each piece is one tile of all nodes, fed only with the input regions that it needs.
+    """
+    model = prepared(model)
+    graph = build_graph(model)
+    names = list(graph.outputs)
+    reference = session(model.SerializeToString()).run(names, dict(feeds))
+    # The digest of a constant is that of its whole content.
+    by_digest = {
+        constant.digest: constant.data
+        for constant in graph.constants.values()
+        if constant.data is not None and not constant.is_parameter
+    }
+    count = SplitCount()
+    random = np.random.default_rng(seed)
+    for name, expected in zip(names, reference, strict=True):
+        tensor = graph.tensors[name]
+        whole = tensor.whole
+        if tensor.shape is not None:
+            assert tensor.shape == expected.shape, f"{name}: inferred shape is wrong"
+        _compare(graph, name, whole, expected, feeds, by_digest)
+        for axis, extent in enumerate(whole.shape):
+            if extent < 2:
+                continue
+            pieces = dict.fromkeys(
+                interval
+                for number in parts
+                for interval in split_evenly(extent, number)
+                if interval[0] < interval[1]
+            )
+            cheaper = sum(
+                _compare(graph, name, whole.replace(axis, piece), expected, feeds, by_digest)
+                for piece in pieces
+            )
+            count += SplitCount(split=cheaper) if cheaper else SplitCount(whole=1)
+        for box in _random_boxes(whole, boxes, random):
+            _compare(graph, name, box, expected, feeds, by_digest)
+    return count
+
+
+def _random_boxes(whole: Region, count: int, random: np.random.Generator) -> Iterator[Region]:
+    if whole.size < 2:
+        return
+    for _ in range(count):
+        bounds = (sorted(random.choice(extent + 1, 2, replace=False)) for _, extent in whole)
+        yield Region((int(lo), int(hi)) for lo, hi in bounds)
+
+
+def _compare(
+    graph: Graph,
+    name: str,
+    region: Region,
+    expected: Any,
+    feeds: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+) -> bool:
+    """Whether the part was cheaper than the whole; raises AssertionError where it is wrong."""
+    nodes = range(len(graph.nodes))
+    whole = graph.tensors[name].whole
+    geometry = tile_geometry(graph, nodes, {name: region})
+    tile = extract_tile(graph, nodes, {name: region}, geometry)
+    made = run_tile(tile, arrays, feeds)[name]
+    context = f"{graph.name}: {name}{region} from {dict(tile.inputs)}"
+    assert_same(made, expected[region.slices()] if region else expected, context)
+    everything = tile_geometry(graph, nodes, {name: whole})
+    smaller = any(
+        geometry.needs[each].size < full.size if each in geometry.needs else True
+        for each, full in everything.needs.items()
+    )
+    return smaller or tile_flops(graph, geometry) < tile_flops(graph, everything)
