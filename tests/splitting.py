@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from swath.graph.build import build_graph
 from swath.graph.geometry import tile_flops, tile_geometry
@@ -48,9 +48,11 @@ def session(model: bytes, weights: Mapping[str, np.ndarray] | None = None) -> An
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """Constant nodes become initializers, nodes get names, tensors get shapes."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
+    outputs = {value.name for value in model.graph.output}
     kept = []
     for position, node in enumerate(model.graph.node):
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
+        is_value = node.op_type == "Constant" and node.attribute[0].name == "value"
+        if is_value and node.output[0] not in outputs:
             tensor = model.graph.initializer.add()
             tensor.CopyFrom(node.attribute[0].t)
             tensor.name = node.output[0]
@@ -204,3 +206,57 @@ def _compare(
         for each, full in everything.needs.items()
     )
     return smaller or tile_flops(graph, geometry) < tile_flops(graph, everything)
+
+
+def node_model(
+    op_type: str,
+    inputs: Sequence[np.ndarray | None],
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    variable: Sequence[int] = (0,),
+    outputs: int = 1,
+    opset: int = 17,
+    domain: str = "",
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """A model of one node, and what to feed it. Inputs that are not ``variable`` are constants."""
+    names = [f"x{index}" if array is not None else "" for index, array in enumerate(inputs)]
+    made = [f"y{index}" for index in range(outputs)]
+    node = helper.make_node(op_type, names, made, domain=domain, **(attributes or {}))
+    arrays = {name: array for name, array in zip(names, inputs, strict=True) if array is not None}
+    feeds = {f"x{index}": arrays[f"x{index}"] for index in variable if f"x{index}" in arrays}
+    imports = [helper.make_opsetid("", opset)]
+    if domain:
+        imports.append(helper.make_opsetid(domain, 1))
+    model = helper.make_model(
+        helper.make_graph(
+            [node],
+            op_type,
+            [_value(name, array) for name, array in feeds.items()],
+            [onnx.ValueInfoProto(name=name) for name in made],
+            [numpy_helper.from_array(a, name) for name, a in arrays.items() if name not in feeds],
+        ),
+        opset_imports=imports,
+        ir_version=10,
+    )
+    # ONNX Runtime tells the outputs' shapes, also of operators that ONNX does not know.
+    results = session(model.SerializeToString()).run(None, feeds)
+    del model.graph.output[:]
+    model.graph.output.extend(map(_value, made, results))
+    return model, feeds
+
+
+def _value(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(
+        name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+    )
+
+
+def check_node(
+    op_type: str,
+    inputs: Sequence[np.ndarray | None],
+    attributes: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> SplitCount:
+    """`check_split` of a model of one node; the options are those of `node_model`."""
+    model, feeds = node_model(op_type, inputs, attributes, **options)
+    return check_split(model, feeds)

@@ -17,7 +17,7 @@ from math import prod
 
 import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime
 from onnx import AttributeProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
 from swath.graph.read import LARGE_BYTES, Skeleton, dense, tensor_proto
@@ -379,7 +379,7 @@ def _compute(
     """The wanted outputs of nodes that need nothing but weights, as far as they can be had."""
     try:
         return _run(skeleton, nodes, wanted, skeleton.weights)
-    except Exception as error:  # noqa: BLE001 (ONNX Runtime's have no common class)
+    except Exception as error:  # ONNX Runtime's have no common class
         logger.debug("not folded at once: %s", error)
     values: dict[str, np.ndarray] = {}
     for node in nodes:
@@ -388,7 +388,7 @@ def _compute(
         if all(name in known for name in node.input if name):
             try:
                 values |= _run(skeleton, [node], outputs, known)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 logger.debug("not folded: node '%s' (%s): %s", node.name, node.op_type, error)
     return values
 

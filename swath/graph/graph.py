@@ -21,13 +21,22 @@ may look at their values (shapes, axes, indices, scales) and they travel inside 
 larger is a weight, addressed by digest."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constant:
-    """A constant tensor. ``data`` is None in a weightless copy of a graph, which keeps parameters."""
+    """A constant tensor, equal to any other of the same content.
+
+    ``data`` is None in a weightless copy of a graph, which keeps parameters.
+    """
 
     tensor: Tensor
     data: np.ndarray | None = field(repr=False)
     known_digest: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @property
     def is_parameter(self) -> bool:
@@ -45,7 +54,10 @@ class Constant:
         assert self.data is not None
         head = json.dumps([self.tensor.dtype, self.tensor.shape])
         digest = hashlib.sha256(head.encode())
-        digest.update(np.ascontiguousarray(self.data).reshape(-1).view(np.uint8).data)
+        if self.data.dtype == object:
+            digest.update(repr(self.data.tolist()).encode())
+        else:
+            digest.update(np.ascontiguousarray(self.data).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()[:32]
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime
 from onnx import TensorProto, TypeProto, helper
 
 from swath.errors import ModelError
@@ -90,7 +90,7 @@ def _refusal(model: onnx.ModelProto) -> str | None:
     """Why ONNX Runtime does not take a model, in one line."""
     try:
         session(model)
-    except Exception as error:  # noqa: BLE001 (ONNX Runtime's have no common class)
+    except Exception as error:  # ONNX Runtime's have no common class
         return " ".join(str(error).split())
     return None
 
@@ -101,12 +101,13 @@ def _prepared(skeleton: Skeleton, dimensions: Mapping[str, int]) -> Skeleton:
     skeleton = _at_supported_versions(skeleton)
     _bind(skeleton.proto, dimensions)
     _sort(skeleton.proto.graph)
+    _name_nodes(skeleton.proto.graph)
     plain = Skeleton(onnx.ModelProto.FromString(skeleton.proto.SerializeToString()))
     plain.weights.update(skeleton.weights)
     try:
         _finish(skeleton, _fold(skeleton))
         refusal = _refused(skeleton)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         refusal = f"{type(error).__name__}: {error}"
     if refusal is not None:
         logger.debug("used unfolded, because folding failed: %s", refusal)
@@ -138,8 +139,8 @@ def _fold(skeleton: Skeleton) -> dict[str, TypeProto]:
         if fold_constants(skeleton, types, failed):
             continue
         learnt = _ask_runtime(skeleton, types)
-        if not learnt:
-            return types
+        if learnt.keys() <= hints.keys():
+            return types | hints
         hints |= learnt
 
 
@@ -151,7 +152,7 @@ def _infer(skeleton: Skeleton, hints: Mapping[str, TypeProto]) -> dict[str, Type
     )
     try:
         light = onnx.shape_inference.infer_shapes(light, data_prop=True)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         logger.debug("shapes were not inferred: %s", error)
     graph = light.graph
     return {value.name: value.type for value in (*graph.value_info, *graph.output, *graph.input)}
@@ -175,7 +176,7 @@ def _ask_runtime(skeleton: Skeleton, types: Mapping[str, TypeProto]) -> dict[str
     light.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
     try:
         outputs = session(light).get_outputs()
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         logger.debug("ONNX Runtime was not asked for shapes: %s", error)
         return {}
     learnt = {}
@@ -187,10 +188,11 @@ def _ask_runtime(skeleton: Skeleton, types: Mapping[str, TypeProto]) -> dict[str
     return learnt
 
 
+_NAMED_TYPES = "double float float16 bfloat16 bool string"
+_NAMED_INTEGERS = "int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 _ELEMENTS = {
     f"tensor({name})": TensorProto.DataType.Value(name.upper())
-    for name in ("float", "double", "float16", "bfloat16", "bool", "string")
-    + ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+    for name in f"{_NAMED_TYPES} {_NAMED_INTEGERS}".split()
 }
 
 
@@ -210,6 +212,10 @@ def _finish(skeleton: Skeleton, types: Mapping[str, TypeProto]) -> None:
             value.type.CopyFrom(helper.make_tensor_type_proto(element, array.shape))
         elif value.name in types:
             value.type.CopyFrom(types[value.name])
+    _name_nodes(graph)
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
     taken: set[str] = {node.name for node in graph.node}
     seen: set[str] = set()
     for position, node in enumerate(graph.node):
@@ -261,7 +267,7 @@ def _without_functions(skeleton: Skeleton) -> Skeleton:
 
     try:
         light = inliner.inline_local_functions(lighten(skeleton))
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise ModelError(f"the model's functions cannot be inlined: {_line(error)}") from None
     del light.functions[:]
     return relight(light, skeleton.weights)
@@ -280,13 +286,14 @@ def _at_supported_versions(skeleton: Skeleton) -> Skeleton:
         entry.version = target
         return skeleton
     try:
-        if any(node.op_type == "Scan" for g in _all_graphs(model.graph) for node in g.node):
-            # The converter passes it through, although opset 9 took its batch axis away.
-            raise ValueError("Scan changed in between")
+        for inner in _all_graphs(model.graph):
+            for node in inner.node:
+                if not node.domain and entry.version < _MISCONVERTED.get(node.op_type, 0):
+                    raise ValueError(f"{node.op_type} means something else there")
         from onnx import version_converter
 
         light = version_converter.convert_version(lighten(skeleton), target)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         mend = f"export it at opset {OLDEST_OPSET} to {newest_opset}"
         raise ModelError(
             f"the model's opset {entry.version} cannot be brought to {target}, which ONNX Runtime "
@@ -294,6 +301,11 @@ def _at_supported_versions(skeleton: Skeleton) -> Skeleton:
         ) from None
     light.ir_version = model.ir_version
     return relight(light, skeleton.weights)
+
+
+_MISCONVERTED = {"PRelu": 7, "Scan": 9}
+"""Since when these mean what they mean now: before, a slope lay along the channels without being
+shaped so, and Scan had a batch axis. The converter passes both through as they are."""
 
 
 def _means_the_same(graph: onnx.GraphProto, opset: int, other: int) -> bool:
@@ -349,7 +361,7 @@ def _bind(model: onnx.ModelProto, dimensions: Mapping[str, int]) -> None:
             symbol = dimension.dim_param
             key = place if place in dimensions else symbol
             free += [symbol or place]
-            unused.discard(key)
+            unused -= {place, symbol}
             if key not in dimensions:
                 named = f"'{symbol}' (axis {axis})" if symbol else f"in axis {axis}"
                 raise ModelError(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from swath.errors import ModelError
@@ -130,7 +130,7 @@ def _read_bytes(data: np.ndarray, origin: _Origin) -> Skeleton:
     size = len(data)
     if size == 0:
         raise ModelError(f"{origin.title} is empty: it is not an ONNX model")
-    view = memoryview(data)
+    view = memoryview(data)  # type: ignore[arg-type]
     try:
         light, large = _without_large_tensors(view)
         model = onnx.ModelProto.FromString(light)
@@ -275,7 +275,7 @@ def _array_at(data: np.ndarray, start: int, stop: int, tensor: TensorProto) -> n
     shape = tuple(tensor.dims)
     if prod(shape) * dtype.itemsize != stop - start:
         raise _wrong_size(tensor, stop - start)
-    if isinstance(data, np.memmap):
+    if isinstance(data, np.memmap) and data.filename is not None:
         # Reading is quicker than copying out of the map, whose pages would have to be mapped.
         return np.fromfile(data.filename, dtype, prod(shape), offset=start).reshape(shape)
     array = np.empty(shape, dtype)

@@ -160,7 +160,7 @@ def _split_attributes(cuts: Cuts) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _ReductionKind:
-    """``partial`` reduces a part, ``combine`` the parts; then a mean divides, a norm takes a root."""
+    """``partial`` reduces a part, ``combine`` the parts; then come divisor, logarithm and root."""
 
     partial: str
     combine: str = "ReduceSum"

@@ -66,9 +66,9 @@ def extract_tile(
         ]
         builder.node_name = node.name
         made = rule.emit(op, demand, names, builder)
-        for name, region, made_name in zip(node.outputs, demand.outputs, made, strict=True):
-            if name and region is not None and made_name:
-                builder.hold(name, region, made_name)
+        for name, held, made_name in zip(node.outputs, demand.outputs, made, strict=True):
+            if name and held is not None and made_name:
+                builder.hold(name, held, made_name)
         flops += rule.flops(op, demand.outputs)
     for name, region in outputs.items():
         builder.add_output(name, region)

@@ -18,11 +18,13 @@ from swath.ops import (
     quantization,
     reduction,
     reshape,
+    resize,
     sampling,
     slicing,
 )
 from swath.ops.region import Interval, Region, is_covered, split_by_shares, split_evenly, subtract_all
 from swath.ops.rule import (
+    RANDOM_OPERATORS,
     SWATH_DOMAIN,
     BaseRule,
     Demand,
@@ -37,3 +39,26 @@ from swath.ops.rule import (
     splittable_axes,
     whole_demand,
 )
+
+__all__ = [
+    "RANDOM_OPERATORS",
+    "SWATH_DOMAIN",
+    "BaseRule",
+    "Demand",
+    "Emitter",
+    "Interval",
+    "Operator",
+    "Region",
+    "Regions",
+    "Rule",
+    "Tensor",
+    "is_covered",
+    "register",
+    "registered",
+    "rule_for",
+    "split_by_shares",
+    "split_evenly",
+    "splittable_axes",
+    "subtract_all",
+    "whole_demand",
+]

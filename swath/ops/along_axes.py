@@ -5,8 +5,10 @@ What lies off those axes is independent and can be split.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from swath.ops.region import Region
-from swath.ops.rule import Demand, Operator, Regions, register
+from swath.ops.rule import Demand, Emitter, Operator, Regions, register
 from swath.ops.split_rule import SplitRule, first_region, hull_of, only_asked, whole_inputs, widen
 
 
@@ -39,9 +41,19 @@ class AlongOneAxis(AlongAxes):
         return frozenset({int(op.attribute("axis", -1)) % len(op.input_shape())})
 
 
-@register("LpNormalization", "TopK")
-class _LastByDefault(AlongOneAxis):
-    pass
+@register("LpNormalization")
+class LpNormalization(AlongOneAxis):
+    def flops(self, op: Operator, outputs: Regions) -> int:
+        return 3 * super().flops(op, outputs)
+
+
+@register("TopK")
+class TopK(AlongOneAxis):
+    def emit_part(
+        self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
+    ) -> tuple[str | None, ...]:
+        """Neither of its outputs can be left out."""
+        return emitter.node(op.type, inputs, outputs=[True, True], attributes=op.attributes)
 
 
 @register("Softmax", "LogSoftmax", "Hardmax")

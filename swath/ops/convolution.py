@@ -238,12 +238,13 @@ def _transposed_windows(op: Operator) -> tuple[Window, ...] | None:
         full = (extent - 1) * strides[axis] + span + added[axis]
         begin, end = pads[axis], pads[axis + rank]
         if from_shape:
-            total = full - made
+            # An output_shape beyond all windows is padded behind, like output_padding does.
+            total = max(0, full - made)
             begin = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
             end = total - begin
         elif auto_pad == "VALID":
             begin = end = 0
-        if full - begin - end != made or min(begin, end) < 0:
+        if (full - begin - end != made and not from_shape) or min(begin, end) < 0:
             return None
         found.append(Window(extent, kernel[axis], strides[axis], dilations[axis], begin, end))
     return tuple(found)

@@ -66,8 +66,3 @@ class Dropout(SplitRule):
         region = hull_of(wanted)
         return Demand(only_asked(wanted, region), (region, *whole_inputs(op)[1:]))
 
-    def emit_part(
-        self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
-    ) -> tuple[str | None, ...]:
-        asked = [region is not None for region in demand.outputs]
-        return emitter.node(op.type, inputs, outputs=[True, *asked[1:]], attributes=op.attributes)

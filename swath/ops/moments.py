@@ -10,7 +10,7 @@ No difference of two large sums is taken, so nothing cancels. Both numbers share
 axis in front of the data's own axes has two entries: (mean, M2) of a part, then (mean, 1/std).
 
 ONNX Runtime computes GroupNormalization from E[x^2] - E[x]^2, so where a group's mean is some 50
-times its deviation or more, it is the unsplit operator that is off by more than 1e-4, not the parts.
+times its deviation or more, the unsplit operator is off by more than 1e-4 and the parts are not.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from swath.ops.rule import (
     Regions,
     register,
 )
+from swath.ops.split_rule import first_region
 
 _BOTH = (0, 2)
 
@@ -83,9 +84,7 @@ class PartialMoments(PartialRule):
         )
 
     def flops(self, op: Operator, outputs: Regions) -> int:
-        needed = self.demand(op, outputs).inputs[0]
-        assert needed is not None
-        return 4 * needed.size
+        return 4 * first_region(self.demand(op, outputs).inputs).size
 
 
 @register("CombineMoments", domain=SWATH_DOMAIN)
@@ -94,8 +93,7 @@ class CombineMoments(BaseRule):
     leading axes), ``counts`` (entries behind each part, in the order of the parts), ``epsilon``."""
 
     def demand(self, op: Operator, wanted: Regions) -> Demand:
-        region = wanted[0]
-        assert region is not None
+        region = first_region(wanted)
         made = region.replace(0, _BOTH)
         lead = op.input_shape()[: op.attributes["leading"]]
         return Demand((made,), (Region([*((0, extent) for extent in lead), *made]),))
@@ -103,8 +101,8 @@ class CombineMoments(BaseRule):
     def emit(
         self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
     ) -> tuple[str | None, ...]:
-        made = demand.outputs[0]
-        assert made is not None and inputs[0] is not None
+        made = first_region(demand.outputs)
+        assert inputs[0] is not None
         dtype = op.input(0).dtype
         leading = op.attributes["leading"]
         lead = op.input_shape()[:leading]
@@ -135,8 +133,7 @@ class CombineMoments(BaseRule):
         )
 
     def flops(self, op: Operator, outputs: Regions) -> int:
-        made = outputs[0]
-        assert made is not None
+        made = first_region(outputs)
         return 8 * len(op.attributes["counts"]) * made.size // 2
 
 
@@ -151,8 +148,7 @@ class ApplyMoments(BaseRule):
     """
 
     def demand(self, op: Operator, wanted: Regions) -> Demand:
-        region = wanted[0]
-        assert region is not None
+        region = first_region(wanted)
         statistics = [
             (0, 1) if axis in op.attributes["axes"] else interval
             for axis, interval in enumerate(region)
@@ -175,8 +171,8 @@ class ApplyMoments(BaseRule):
     def emit(
         self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
     ) -> tuple[str | None, ...]:
-        made = demand.outputs[0]
-        assert made is not None and inputs[1] is not None
+        made = first_region(demand.outputs)
+        assert inputs[1] is not None
         mean, inverse = (emit_gather(emitter, inputs[1], which, 0) for which in range(2))
         groups = op.attribute("groups", 0)
         if groups:
@@ -214,6 +210,5 @@ class ApplyMoments(BaseRule):
         return emit_gather(emitter, name, indices, axis)
 
     def flops(self, op: Operator, outputs: Regions) -> int:
-        made = outputs[0]
-        assert made is not None
+        made = first_region(outputs)
         return 4 * made.size

@@ -124,13 +124,6 @@ class LayerNormalization(SplitRule):
         ]
         return Demand(outputs, (data, *parameters))
 
-    def emit_part(
-        self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
-    ) -> tuple[str | None, ...]:
-        asked = [region is not None for region in demand.outputs]
-        made = emitter.node(op.type, inputs, outputs=[True, *asked[1:]], attributes=op.attributes)
-        return tuple(made)
-
     def flops(self, op: Operator, outputs: Regions) -> int:
         data = self.demand(op, outputs).inputs[0]
         assert data is not None

@@ -33,6 +33,7 @@ from swath.ops.rule import (
     Regions,
     register,
 )
+from swath.ops.split_rule import first_region
 from swath.ops.window import WindowTile, explicit_padding, tile_window, windows
 
 POWER_SUM = "PowerSum"
@@ -67,8 +68,7 @@ class PartialRule(BaseRule):
         raise NotImplementedError
 
     def demand(self, op: Operator, wanted: Regions) -> Demand:
-        region = wanted[0]
-        assert region is not None
+        region = first_region(wanted)
         bounds = split_bounds(op)
         lead, rest = region[: len(bounds)], Region(region[len(bounds) :])
         parts = {
@@ -81,8 +81,7 @@ class PartialRule(BaseRule):
     def emit(
         self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
     ) -> tuple[str | None, ...]:
-        made = demand.outputs[0]
-        assert made is not None
+        made = first_region(demand.outputs)
         count = len(split_bounds(op))
         rest = Region(made[count:])
         names = []
@@ -101,7 +100,7 @@ class PartialRule(BaseRule):
 
 
 def split_bounds(op: Operator) -> dict[int, list[int]]:
-    """The cut points of every split axis of a partial operator, in the order of the leading axes."""
+    """A partial operator's cut points by split axis, in the order of its leading axes."""
     flat: list[int] = op.attributes["split_bounds"]
     bounds = {}
     start = 0
@@ -155,9 +154,8 @@ class PartialReduce(PartialRule):
         return emit_reduce(emitter, reduction, name, op.attributes["axes"], keepdims=True)
 
     def flops(self, op: Operator, outputs: Regions) -> int:
-        needed = self.demand(op, outputs).inputs[0]
-        assert needed is not None
-        return needed.size * _COST.get(op.attributes["reduce"], 1)
+        read = first_region(self.demand(op, outputs).inputs)
+        return read.size * _COST.get(op.attributes["reduce"], 1)
 
 
 @register("PartialConv", domain=SWATH_DOMAIN)
@@ -202,10 +200,9 @@ class PartialConv(PartialRule):
         )
 
     def flops(self, op: Operator, outputs: Regions) -> int:
-        needed = self.demand(op, outputs)
-        made, weight = needed.outputs[0], needed.inputs[1]
-        assert made is not None and weight is not None
-        return 2 * prod(made.shape[1:]) * prod(weight.shape[1:])
+        demand = self.demand(op, outputs)
+        made, data = first_region(demand.outputs), first_region(demand.inputs)
+        return 2 * prod(made.shape[1:]) * data.shape[1] * prod(op.input_shape(1)[2:])
 
 
 @register("PartialMatMul", domain=SWATH_DOMAIN)
@@ -241,8 +238,7 @@ class PartialMatMul(PartialRule):
 
     def flops(self, op: Operator, outputs: Regions) -> int:
         demand = self.demand(op, outputs)
-        made, left = demand.outputs[0], demand.inputs[0]
-        assert made is not None and left is not None
+        made, left = first_region(demand.outputs), first_region(demand.inputs)
         return 2 * prod(made.shape[1:]) * left.shape[-1]
 
 
@@ -275,8 +271,7 @@ class PartialGemm(PartialRule):
 
     def flops(self, op: Operator, outputs: Regions) -> int:
         demand = self.demand(op, outputs)
-        made, left = demand.outputs[0], demand.inputs[0]
-        assert made is not None and left is not None
+        made, left = first_region(demand.outputs), first_region(demand.inputs)
         return 2 * prod(made.shape[1:]) * left.shape[0 if op.attribute("transA", 0) else 1]
 
 
@@ -291,8 +286,7 @@ class CombineParts(BaseRule):
     """
 
     def demand(self, op: Operator, wanted: Regions) -> Demand:
-        region = wanted[0]
-        assert region is not None
+        region = first_region(wanted)
         shape = op.input_shape()
         leading = op.attributes["leading"]
         intervals = iter(region)
@@ -310,8 +304,8 @@ class CombineParts(BaseRule):
     def emit(
         self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
     ) -> tuple[str | None, ...]:
-        made = demand.outputs[0]
-        assert made is not None and inputs[0] is not None
+        made = first_region(demand.outputs)
+        assert inputs[0] is not None
         leading = op.attributes["leading"]
         axes = [*range(leading), *(leading + axis for axis in op.attribute("squeezed", ()))]
         name = emit_reduce(emitter, op.attributes["reduce"], inputs[0], axes, keepdims=False)
@@ -341,8 +335,7 @@ class CombineParts(BaseRule):
         return (name,)
 
     def flops(self, op: Operator, outputs: Regions) -> int:
-        made = outputs[0]
-        assert made is not None
+        made = first_region(outputs)
         parts = prod(op.input_shape()[: op.attributes["leading"]])
         once = any(op.attribute(key) for key in ("divisor", "root", "logarithm"))
         return made.size * (parts - 1 + once + op.has_input(1))

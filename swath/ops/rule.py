@@ -27,6 +27,12 @@ SWATH_DOMAIN = "swath"
 """Domain of the operators that only exist inside Swath: partial results and their combination."""
 
 
+RANDOM_OPERATORS = frozenset(
+    "RandomNormal RandomNormalLike RandomUniform RandomUniformLike Multinomial Bernoulli".split()
+)
+"""What draws random numbers must run once, on one device."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """What is known of a tensor before it runs.
@@ -220,9 +226,13 @@ def register(*op_types: str, domain: str = "") -> Callable[[type], type]:
 
 
 def rule_for(op: Operator) -> Rule:
-    """The rule of an operator. One that touches a value of unknown shape is computed whole."""
-    for tensor in (*op.inputs, *op.outputs):
-        if tensor is not None and tensor.shape is None:
+    """The rule of an operator. One that touches a value of unknown shape is computed whole.
+
+    A constant without entries (an empty roi, say) has no shape either, but its value is known.
+    """
+    values = (*op.values, *(None for _ in op.outputs))
+    for tensor, value in zip((*op.inputs, *op.outputs), values, strict=True):
+        if tensor is not None and tensor.shape is None and value is None:
             return WHOLE
     return _RULES.get(("" if op.domain == "ai.onnx" else op.domain, op.type), WHOLE)
 

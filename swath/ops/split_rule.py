@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from functools import reduce
 
 from swath.ops.region import Interval, Region
-from swath.ops.rule import BaseRule, Demand, Emitter, Operator, Regions, whole_demand
+from swath.ops.rule import WHOLE, BaseRule, Demand, Emitter, Operator, Regions, whole_demand
 
 
 class SplitRule(BaseRule):
@@ -27,17 +27,19 @@ class SplitRule(BaseRule):
         self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
     ) -> tuple[str | None, ...]:
         if demand == whole_demand(op):
-            return super().emit(op, demand, inputs, emitter)
+            return WHOLE.emit(op, demand, inputs, emitter)
         return self.emit_part(op, demand, inputs, emitter)
 
     def emit_part(
         self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
     ) -> tuple[str | None, ...]:
-        """Append the sliced operator; by default the operator itself, on the slabs it is given."""
+        """Append the sliced operator; by default the operator itself, on the slabs it is given,
+        without the optional outputs that were not asked for."""
+        asked = [region is not None for region in demand.outputs]
         return emitter.node(
             op.type,
             inputs[: op.own_inputs],
-            outputs=[region is not None for region in demand.outputs],
+            outputs=[True, *asked[1:]],
             domain=op.domain,
             attributes=self.sliced_attributes(op, demand),
         )

@@ -70,6 +70,8 @@ def taps_of(axis: ResizedAxis) -> Taps:
     outside = np.zeros(axis.resized, bool)
     if axis.coordinates == "tf_crop_and_resize":
         outside = (original < 0) | (original > np.float32(axis.extent - 1))
+    if axis.antialias and axis.extent == axis.resized:
+        return Taps(np.arange(axis.resized)[:, None], None, outside)
     if axis.mode == "nearest":
         indices = np.clip(_nearest(axis, original), 0, axis.extent - 1)[:, None]
         return Taps(indices, None, outside)
@@ -122,11 +124,17 @@ def _nearest(axis: ResizedAxis, original: Array) -> Array:
         case "ceil":
             rounded = np.ceil(original)
         case "round_prefer_ceil":
-            rounded = _round_away(original)
+            rounded = np.where(_is_halfway(original), np.ceil(original), _round_away(original))
         case _:
-            halfway = original == np.trunc(original) + np.float32(0.5)
-            rounded = np.where(halfway, np.floor(original), _round_away(original))
-    return rounded.astype(np.int64)
+            rounded = np.where(_is_halfway(original), np.floor(original), _round_away(original))
+    indices: Array = rounded.astype(np.int64)
+    return indices
+
+
+def _is_halfway(values: Array) -> Array:
+    """Halves, and what float32 makes of them: the kernel allows for a millionth."""
+    halfway: Array = np.abs(values - np.floor(values) - np.float32(0.5)) < 1e-6
+    return halfway
 
 
 def _round_away(values: Array) -> Array:

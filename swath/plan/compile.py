@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from swath.errors import PlanError
@@ -127,18 +127,18 @@ class _Compiler:
         pieces: list[_DraftPiece] = []
         missing = [need]
         for holding in self.holdings[party, tensor]:
-            missing = _take(missing, holding.region, lambda part, h=holding: pieces.append(
-                _DraftPiece(part, h.region, h.tile, h.draft, h.box)))
+            found, missing = _take(missing, holding.region)
+            pieces += [
+                _DraftPiece(part, holding.region, holding.tile, holding.draft, holding.box)
+                for part in found
+            ]
             if not missing:
                 return pieces
         if tensor in self.graph.inputs:
-            for part in missing:
-                pieces.append(self._send_input(party, tensor, part))
-            return pieces
+            return pieces + [self._send_input(party, tensor, part) for part in missing]
         for maker in self._preferred(place, tile, tensor):
-            region = self.plan.tiles[maker].outputs[tensor]
-            missing = _take(missing, region, lambda part, m=maker: pieces.append(
-                self._send(m, party, tensor, part)))
+            found, missing = _take(missing, self.plan.tiles[maker].outputs[tensor])
+            pieces += [self._send(maker, party, tensor, part) for part in found]
             if not missing:
                 return pieces
         where = "the model's outputs" if tile is None else f"stage {tile.stage!r} on {tile.device!r}"
@@ -231,7 +231,7 @@ class _Compiler:
         for draft in self.drafts.values():
             own = [place for place in places[draft.sender] if place <= draft.after]
             sends[draft.sender][own[-1] if own else -1].append(draft)
-        self._number(sends, places)
+        self._number(sends)
         messages: dict[str, dict[int, Message]] = defaultdict(dict)
         for draft in sorted(self.drafts.values(), key=lambda draft: draft.number):
             message = Message(draft.number, draft.sender, draft.receiver, tuple(draft.boxes))
@@ -260,13 +260,12 @@ class _Compiler:
         ).hexdigest()[:32]
         return Programs(version, by_device, coordinator, models, inputs, outputs)
 
-    def _number(
-        self, sends: Mapping[str, Mapping[int, list[_Draft]]], places: Mapping[str, list[int]]
-    ) -> None:
+    def _number(self, sends: Mapping[str, Mapping[int, list[_Draft]]]) -> None:
+        """Ascending in each sender's order; what is needed first leaves first, because drafts were
+        made in the order in which the plan's tiles need them."""
         number = 0
-        for sender, by_place in sends.items():
+        for by_place in sends.values():
             for place in sorted(by_place):
-                # What the receiver needs first leaves first: its tiles stand in the plan's order.
                 for draft in by_place[place]:
                     draft.number = number
                     number += 1
@@ -300,17 +299,18 @@ class _Compiler:
         )
 
 
-def _take(missing: list[Region], held: Region, use: Callable[[Region], None]) -> list[Region]:
-    """Hand the parts of ``missing`` that lie in ``held`` to ``use``; what is still missing."""
+def _take(missing: list[Region], held: Region) -> tuple[list[Region], list[Region]]:
+    """(the parts of ``missing`` that lie in ``held``, what is still missing)."""
+    found: list[Region] = []
     left: list[Region] = []
     for box in missing:
         part = box.intersect(held)
         if part is None:
             left.append(box)
         else:
-            use(part)
+            found.append(part)
             left.extend(box.subtract(part))
-    return left
+    return found, left
 
 
 def _piece(piece: _DraftPiece, step_of: Mapping[int, int]) -> Piece:

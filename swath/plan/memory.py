@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from swath.plan.program import Compute, Piece, Program, TileInput
+from swath.plan.program import Compute, Piece, Program, Programs, TileInput
 
 ALIGNMENT = 64
 """Bytes; a cache line, and what ONNX Runtime's kernels like."""
@@ -100,3 +100,32 @@ def _extend(lives: dict[ArrayKey, _Life], piece: Piece, tensor: str, until: int)
         life = lives.get(ArrayKey(piece.step, tensor, False))
         if life is not None:
             life.last = max(life.last, until)
+
+
+PACKING_FACTOR = 2
+"""ONNX Runtime keeps weights a second time, packed for its kernels, once per session."""
+
+
+def peak_memory(programs: Programs) -> dict[str, int]:
+    """Bytes that each device needs for one request in flight: weights as stored and as packed by
+    every session, the arena, and the messages that are under way.
+
+    What ONNX Runtime allocates inside a tile is not known beforehand and not in it.
+    """
+    peaks = {}
+    for device, program in programs.by_device.items():
+        stored = {}
+        packed = {}
+        for step in program.steps:
+            if isinstance(step, Compute):
+                for weight in step.weights.values():
+                    stored[weight.digest, weight.region] = weight.nbytes
+                packed[step.model] = sum(weight.nbytes for weight in step.weights.values())
+        messages = sum(message.nbytes for message in program.messages.values())
+        peaks[device] = (
+            sum(stored.values())
+            + (PACKING_FACTOR - 1) * sum(packed.values())
+            + layout(program).nbytes
+            + messages
+        )
+    return peaks

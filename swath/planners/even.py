@@ -8,14 +8,12 @@ exchanging it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
-
 from swath.errors import PlanError
 from swath.graph.codec import weightless
 from swath.graph.geometry import handed_on
 from swath.graph.graph import Graph
 from swath.graph.reductions import ReductionSplit, reducible_axes, split_reductions
-from swath.ops import Region
+from swath.ops import RANDOM_OPERATORS, Region
 from swath.plan.plan import Plan, PlanDevice, Stage, Tile
 from swath.planners.borders import borders_first
 from swath.planners.fusing import Segment, best_segments
@@ -27,11 +25,6 @@ _SPATIAL_AXES = {"rows": (2,), "cols": (3,), "grid": (2, 3), "channels": ()}
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 """Their sums over input channels stay whole: output channels split them exactly."""
 
-_RANDOM = {
-    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial",
-    "Bernoulli", "Dropout",
-}  # fmt: skip
-
 
 class Even:
     """Options: ``split`` restricts the spatial operators to one way of splitting."""
@@ -39,12 +32,12 @@ class Even:
     def __init__(self, split: str | None = None) -> None:
         if split is not None and split not in MODES:
             raise PlanError(f"split {split!r} is not known; use one of {', '.join(MODES)}")
-        self.split = cast("Mode | None", split)
+        self.split: Mode | None = split
 
     def plan(self, problem: Problem) -> Plan:
         costs, cluster = problem.costs, problem.costs.cluster
         names = tuple(device.name for device in cluster.workers)
-        if len(names) == 1 or any(_is_random(problem.graph)):
+        if len(names) == 1 or _is_random(problem.graph):
             return Whole().plan(problem)
         shares = Shares(names, tuple(costs.speed(name) for name in names))
         modes: Sequence[Mode] = (self.split,) if self.split else ("rows", "channels")
@@ -66,9 +59,8 @@ class Even:
         return borders_first(plan, graph, costs)
 
 
-def _is_random(graph: Graph) -> list[bool]:
-    """What draws random numbers must run once, on one device."""
-    return [node.type in _RANDOM for node in graph.nodes]
+def _is_random(graph: Graph) -> bool:
+    return any(node.type in RANDOM_OPERATORS for node in graph.nodes)
 
 
 def _reduction_splits(graph: Graph, layouts: Layouts, mode: Mode) -> tuple[ReductionSplit, ...]:

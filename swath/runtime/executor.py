@@ -22,8 +22,8 @@ Payload = memoryview | bytes | bytearray
 """The boxes of a message one after another, each C-contiguous; all of them in numpy's ``.npy``
 format where the shape of one is not known beforehand."""
 
-Allocate = Callable[[Message, int], memoryview]
-"""Gives the memory in which a message of so many bytes is to be put together."""
+Allocate = Callable[[Message], memoryview]
+"""Gives the memory (``message.nbytes``) in which a message is to be put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +113,8 @@ class Executor:
             self._source(piece, box.tensor)
             for piece, box in zip(step.pieces, message.boxes, strict=True)
         ]
-        payload = pack(message.boxes, parts, lambda nbytes: allocate(message, nbytes))
         self.position += 1
-        return Outgoing(message, payload)
+        return Outgoing(message, pack(message, parts, allocate))
 
     def output(self, step: int, tensor: str) -> np.ndarray:
         """What a step made, as it lies in memory now."""
@@ -169,13 +168,11 @@ def prepare_instance(program: Program, sessions: Mapping[int, Session]) -> Insta
     return Instance(program, sessions, layout(program))
 
 
-def pack(
-    boxes: Sequence[Box], parts: Sequence[np.ndarray], allocate: Callable[[int], memoryview]
-) -> Payload:
+def pack(message: Message, parts: Sequence[np.ndarray], allocate: Allocate) -> Payload:
     """The boxes of a message one after another, in memory that ``allocate`` gives."""
-    if not all(box.nbytes for box in boxes):
-        return _pack_loose(boxes, parts)
-    memory = allocate(sum(box.nbytes for box in boxes))
+    if not all(box.nbytes for box in message.boxes):
+        return _pack_loose(message.boxes, parts)
+    memory = allocate(message)
     offset = 0
     for part in parts:
         target = np.frombuffer(memory, part.dtype, part.size, offset).reshape(part.shape)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from swath.engine.session import dtype_named
-from swath.plan.program import Piece, Programs, Send
+from swath.plan.program import Piece, Programs, Send, TileInput
 from swath.runtime.executor import Allocate, Outgoing, Payload, pack, unpack
 
 
@@ -23,8 +23,7 @@ def scatter(
             _cut(inputs[box.tensor], piece)
             for piece, box in zip(step.pieces, message.boxes, strict=True)
         ]
-        payload = pack(message.boxes, parts, lambda nbytes, m=message: allocate(m, nbytes))
-        yield Outgoing(message, payload)
+        yield Outgoing(message, pack(message, parts, allocate))
 
 
 class Gathering:
@@ -34,6 +33,11 @@ class Gathering:
         self._programs = programs
         self._missing = {message.number for message in programs.coordinator.incoming}
         self._received: dict[int, list[np.ndarray]] = {}
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """Everybody who has a part in the request."""
+        return frozenset(self._programs.by_device)
 
     @property
     def is_complete(self) -> bool:
@@ -48,15 +52,15 @@ class Gathering:
     def outputs(self) -> dict[str, np.ndarray]:
         """Every output that the devices made, whole, in memory of its own."""
         return {
-            gathered.box.tensor: self._whole(gathered.box.region.shape, gathered.box, gathered.pieces)
-            for gathered in self._programs.outputs
+            gathered.box.tensor: self._whole(gathered) for gathered in self._programs.outputs
         }
 
-    def _whole(self, shape, box, pieces) -> np.ndarray:
+    def _whole(self, gathered: TileInput) -> np.ndarray:
+        box = gathered.box
         if not box.nbytes:
-            return self._part(pieces[0]).copy()
-        whole = np.empty(shape, dtype_named(box.dtype))
-        for piece in pieces:
+            return self._part(gathered.pieces[0]).copy()
+        whole = np.empty(box.region.shape, dtype_named(box.dtype))
+        for piece in gathered.pieces:
             whole[piece.region.slices()] = self._part(piece)
         return whole
 

@@ -169,8 +169,8 @@ def compare(
     return Difference(tensor, absolute, relative, bool(same.all()))
 
 
-def _allocate(message: Message, nbytes: int) -> memoryview:
-    return memoryview(bytearray(nbytes))
+def _allocate(message: Message) -> memoryview:
+    return memoryview(bytearray(message.nbytes))
 
 
 def execute_in_process(
