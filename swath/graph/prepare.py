@@ -18,12 +18,13 @@ import onnxruntime
 from onnx import TensorProto, TypeProto, helper
 
 from swath.errors import ModelError
+from swath.graph.batch_norm import fold_batch_norms
 from swath.graph.fold import (
     bodies,
     drop_identities,
     drop_unused,
-    fold_batch_norms,
     fold_constants,
+    lift_constants,
     names_inside,
     replace_nodes,
     session,
@@ -97,6 +98,7 @@ def _refusal(model: onnx.ModelProto) -> str | None:
 
 def _prepared(skeleton: Skeleton, dimensions: Mapping[str, int]) -> Skeleton:
     _tidy_domains(skeleton.proto)
+    lift_constants(skeleton)
     skeleton = _without_functions(skeleton)
     skeleton = _at_supported_versions(skeleton)
     _bind(skeleton.proto, dimensions)

@@ -47,7 +47,12 @@ class Skeleton:
         model = onnx.ModelProto()
         model.CopyFrom(self.proto)
         for name, array in self.weights.items():
-            model.graph.initializer.append(tensor_proto(array, name))
+            dtype = helper.np_dtype_to_tensor_dtype(array.dtype)
+            if array.nbytes > LARGE_BYTES and _plain_type(TensorProto(data_type=dtype)):
+                tensor = model.graph.initializer.add(name=name, data_type=dtype, dims=array.shape)
+                tensor.raw_data = array.tobytes()
+            else:
+                model.graph.initializer.append(tensor_proto(array, name))
         return model
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from swath.ops.region import Region
 from swath.ops.rule import Demand, Operator, Regions, register
 from swath.ops.split_rule import SplitRule, first_region, whole_inputs
-from swath.ops.window import WindowTile, explicit_padding, tile_window, windows
+from swath.ops.window import Window, WindowTile, explicit_padding, tile_window, windows
 
 
 @register("MaxPool", "AveragePool", "LpPool")
@@ -39,6 +39,8 @@ class Pool(SplitRule):
         ceil = bool(op.attribute("ceil_mode", 0))
         if tuple(window.outputs(ceil) for window in found) != out_shape[2:]:
             return None
+        if op.attribute("auto_pad", "NOTSET").startswith("SAME") and any(map(_is_odd, found)):
+            return None
         return tuple(
             tile_window(window, region[axis], out_shape[axis])
             for axis, window in enumerate(found, start=2)
@@ -52,6 +54,13 @@ class Pool(SplitRule):
     def flops(self, op: Operator, outputs: Regions) -> int:
         """One operation per tap."""
         return first_region(outputs).size * prod(op.integers("kernel_shape"))
+
+
+def _is_odd(window: Window) -> bool:
+    """Whether ONNX Runtime reads SAME in its own way: it leaves dilation out of the account, and
+    where nothing is to be padded it shifts the windows inwards."""
+    reach = (-(-window.extent // window.stride) - 1) * window.stride + window.span
+    return window.dilation > 1 or reach < window.extent
 
 
 @register("QLinearAveragePool", domain="com.microsoft")

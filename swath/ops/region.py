@@ -105,7 +105,7 @@ class Region(tuple[Interval, ...]):
 
 def subtract_all(region: Region, taken: Iterable[Region]) -> tuple[Region, ...]:
     """What is left of ``region`` when every region of ``taken`` is taken away."""
-    left: tuple[Region, ...] = (region,)
+    left: tuple[Region, ...] = () if region.is_empty() else (region,)
     for other in taken:
         if not left:
             break

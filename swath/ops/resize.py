@@ -30,7 +30,7 @@ from swath.ops.rule import Demand, Emitter, Operator, Regions, register
 from swath.ops.split_rule import SplitRule, first_region
 from swath.ops.taps import ResizedAxis, taps_of
 
-_FURTHEST = 8
+_FURTHEST = 4
 """How far a slab may reach beyond the entries it needs, to begin and end where an output does."""
 
 
@@ -335,12 +335,13 @@ def _native_attributes(op: Operator, axes: Sequence[ResizedAxis]) -> Mapping[str
 def _emit_gathers(
     op: Operator,
     axes: Sequence[ResizedAxis],
-    name: str,
+    source: str,
     data: Region,
     made: Region,
     emitter: Emitter,
 ) -> str:
     dtype = np.dtype(op.input(0).dtype)
+    name = source
     # The axes that shrink most come first, those that grow most last.
     order = sorted(
         (number for number, axis in enumerate(axes) if axis.mode != "copy"),
@@ -364,6 +365,8 @@ def _emit_gathers(
         name = terms[0]
         for term in terms[1:]:
             (name,) = emitter.node("Add", [name, term])
+    if name == source:
+        (name,) = emitter.node("Identity", [name])
     value = np.array(op.attribute("extrapolation_value", 0.0)).astype(dtype)
     for number in order:
         lo, hi = made[number]

@@ -162,13 +162,13 @@ def _cubic(axis: ResizedAxis, original: Array) -> tuple[Array, Array]:
     a = np.float32(axis.cubic_coefficient)
     s = original - floor
     one, two = np.float32(1), np.float32(2)
-    a4, a5, a8, a2, a3 = (np.float32(n) * a for n in (4, 5, 8, 0, 0))
-    a2, a3 = a + two, a + np.float32(3)
+    a4, a5, a8 = (np.float32(factor) * a for factor in (4, 5, 8))
+    a_and_2, a_and_3 = a + two, a + np.float32(3)
     weights = np.stack(
         [
             ((a * (s + one) - a5) * (s + one) + a8) * (s + one) - a4,
-            (a2 * s - a3) * s * s + one,
-            (a2 * (one - s) - a3) * (one - s) * (one - s) + one,
+            (a_and_2 * s - a_and_3) * s * s + one,
+            (a_and_2 * (one - s) - a_and_3) * (one - s) * (one - s) + one,
             ((a * (two - s) - a5) * (two - s) + a8) * (two - s) - a4,
         ],
         1,
@@ -176,8 +176,15 @@ def _cubic(axis: ResizedAxis, original: Array) -> tuple[Array, Array]:
     indices = floor.astype(np.int64)[:, None] + np.arange(-1, 3)
     if axis.exclude_outside:
         weights[(indices < 0) | (indices >= axis.extent)] = 0
-        weights /= weights.sum(1, keepdims=True, dtype=np.float32)
+        weights /= _total(weights)
     return np.clip(indices, 0, axis.extent - 1), weights
+
+
+def _total(weights: Array) -> Array:
+    """The sum of each output's weights, or 1 where there are none."""
+    total: Array = weights.sum(1, keepdims=True, dtype=np.float32)
+    total[total == 0] = 1
+    return total
 
 
 def _antialiased(axis: ResizedAxis, original: Array) -> tuple[Array, Array]:
@@ -199,12 +206,10 @@ def _antialiased(axis: ResizedAxis, original: Array) -> tuple[Array, Array]:
     outside = (places < 0) | (places >= axis.extent)
     if axis.exclude_outside:
         weights[outside] = 0
-    total = weights.sum(1, keepdims=True, dtype=np.float32)
-    total[total == 0] = 1
     clipped = np.clip(places, 0, axis.extent - 1)
     # What lies beyond the window's own end must not be read: take its last entry instead.
     clipped = np.clip(clipped, clipped[:, :1], np.clip(end - 1, 0, axis.extent - 1)[:, None])
-    return clipped, weights / total
+    return clipped, weights / _total(weights)
 
 
 def _filter(axis: ResizedAxis, x: Array) -> Array:

@@ -14,7 +14,7 @@ from swath.graph.geometry import tile_geometry
 from swath.graph.graph import Graph
 from swath.graph.reductions import ReductionSplit, reducible_axes, split_reductions
 from swath.ops import Region, split_evenly
-from tests.graph.running import build, make_model, run_all, run_tile
+from tests.tiles import build, make_model, run_all, run_tile
 
 TOLERANCE = 1e-4
 
