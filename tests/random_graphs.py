@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from hypothesis import assume
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from swath.ops import Region
 from tests import splitting
@@ -18,6 +18,25 @@ from tests.tiles import make_model
 
 OPSET = 18
 Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Example:
+    """A model, and a value of its input."""
+
+    model: onnx.ModelProto
+    feeds: dict[str, np.ndarray]
+
+    def __repr__(self) -> str:
+        lines = [f"{name}: {value.shape}, {np.isnan(value).sum()} NaNs"
+                 for name, value in self.feeds.items()]  # fmt: skip
+        for node in self.model.graph.node:
+            attributes = (f"{a.name}={helper.get_attribute_value(a)}" for a in node.attribute)
+            call = ", ".join((*node.input, *attributes))
+            lines.append(f"{', '.join(node.output)} = {node.op_type}({call})")
+        lines += [f"{c.name} = {np.array2string(numpy_helper.to_array(c), threshold=12)}"
+                  for c in self.model.graph.initializer]  # fmt: skip
+        return "\n".join(lines)
 
 
 @dataclass
@@ -278,7 +297,7 @@ STEPS: tuple[Callable[[ModelBuilder, str], str], ...] = (
 
 
 @st.composite
-def models(draw: Draw) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+def models(draw: Draw) -> Example:
     """A model of one input with two to eight steps, and a value of the input, NaNs in some.
 
     Every step follows the newest tensor or an older one, so that some have several readers.
@@ -299,7 +318,7 @@ def models(draw: Draw) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     read = {name for node in builder.nodes for name in node.input}
     outputs = [name for name in made if name not in read]
     used = {name: builder.constants[name] for name in builder.constants if name in read}
-    return make_model(builder.nodes, {"x": x}, used, OPSET, outputs), {"x": x}
+    return Example(make_model(builder.nodes, {"x": x}, used, OPSET, outputs), {"x": x})
 
 
 @st.composite

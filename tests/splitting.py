@@ -64,9 +64,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 
-def with_constants(
-    model: onnx.ModelProto, values: Mapping[str, np.ndarray]
-) -> onnx.ModelProto:
+def with_constants(model: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> onnx.ModelProto:
     """The model with some of its inputs made constants."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     inputs = [value for value in model.graph.input if value.name not in values]
@@ -203,9 +201,14 @@ def _is_cheaper(graph: Graph, name: str, region: Region) -> bool:
 
 
 def _compare(runner: TileRunner, name: str, region: Region, expected: Any) -> None:
-    tile = extract_tile(runner.graph, range(len(runner.graph.nodes)), {name: region})
+    graph = runner.graph
+    geometry = tile_geometry(graph, range(len(graph.nodes)), {name: region})
+    for position, demand in geometry.demands.items():
+        again = graph.rules[position].demand(graph.operators[position], demand.outputs)
+        assert again == demand, f"{graph.nodes[position].type}: asked for what it makes, makes more"
+    tile = extract_tile(graph, range(len(graph.nodes)), {name: region}, geometry)
     made = runner.run(tile)[name]
-    context = f"{runner.graph.name}: {name}{region} from {dict(tile.inputs)}"
+    context = f"{graph.name}: {name}{region} from {dict(tile.inputs)}"
     assert_same(made, expected[region.slices()] if region else expected, context)
 
 

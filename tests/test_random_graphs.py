@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import onnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,11 +14,9 @@ from swath.graph.geometry import handed_on, tile_geometry
 from swath.graph.graph import Graph
 from swath.graph.reductions import ReductionSplit, reducible_axes, split_reductions
 from swath.ops import Region, is_covered
-from tests.random_graphs import models, partitions, regions
+from tests.random_graphs import Example, models, partitions, regions
 from tests.splitting import TOLERANCE, assert_same
 from tests.tiles import build, compare_regions, run_all, run_tile
-
-Example = tuple[onnx.ModelProto, dict[str, np.ndarray]]
 
 thorough = settings(
     max_examples=60,
@@ -35,9 +32,8 @@ thorough = settings(
 def test_any_box_of_an_output_is_made_from_what_it_needs(
     example: Example, data: st.DataObject
 ) -> None:
-    model, feeds = example
-    tensors = run_all(model, feeds)
-    graph = build(model, tensors)
+    tensors = run_all(example.model, example.feeds)
+    graph = build(example.model, tensors)
     for name in graph.outputs:
         whole = Region.whole(tensors[name].shape)
         boxes = data.draw(st.lists(regions(whole), min_size=1, max_size=3))
@@ -76,9 +72,8 @@ def run_in_stages(
 def test_stages_of_tiles_hand_on_what_the_unsplit_model_makes(
     example: Example, data: st.DataObject
 ) -> None:
-    model, feeds = example
-    tensors = run_all(model, feeds)
-    held = run_in_stages(build(model, tensors), feeds, data)
+    tensors = run_all(example.model, example.feeds)
+    held = run_in_stages(build(example.model, tensors), example.feeds, data)
     for name, value in held.items():
         assert_same(value, tensors[name], name)
 
@@ -86,9 +81,8 @@ def test_stages_of_tiles_hand_on_what_the_unsplit_model_makes(
 @thorough
 @given(models(), st.data())
 def test_stages_with_split_reductions_do_too(example: Example, data: st.DataObject) -> None:
-    model, feeds = example
-    tensors = run_all(model, feeds)
-    graph = build(model, tensors)
+    tensors = run_all(example.model, example.feeds)
+    graph = build(example.model, tensors)
     splits = []
     for position, node in enumerate(graph.nodes):
         for axis in reducible_axes(graph, position):
@@ -97,7 +91,7 @@ def test_stages_with_split_reductions_do_too(example: Example, data: st.DataObje
                 inner = st.lists(st.integers(1, extent - 1), max_size=3, unique=True)
                 bounds = (0, *sorted(data.draw(inner)), extent)
                 splits.append(ReductionSplit(node.name, axis, bounds))
-    held = run_in_stages(split_reductions(graph, splits), feeds, data)
+    held = run_in_stages(split_reductions(graph, splits), example.feeds, data)
     for name in held.keys() & tensors.keys():
         assert_close(held[name], tensors[name], name)
 

@@ -2,24 +2,33 @@
 
 Data messages are one-way, reliable, and keep their order between two members. Questions are for
 control: few, small, each with one answer. Nothing is ever unpickled; payloads are bytes.
+
+Everything that comes in is handed out by `Fabric.receive`, in the thread that calls it, so that
+nothing stands between a message's arrival and the computing that waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from swath.fabric.frame import Frame
 
 PROTOCOL_VERSION = 1
 """Members of another version are refused by name before anything else is said."""
 
-MAX_QUESTION_BYTES = 8 << 20
+MAX_QUESTION_BYTES = 64 << 20
 """Questions and answers are bounded; what is larger travels in chunks."""
 
 CHUNK_BYTES = 1 << 20
 """Weights travel in chunks of at most this, so that nothing else waits long behind one."""
 
 Buffer = bytes | bytearray | memoryview
+
+Land = Callable[[Frame], memoryview | None]
+"""Where the payload of a message is to lie (``frame.nbytes`` long, writable); None: in memory of
+its own. Raises ValueError for a message that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,34 @@ class Member:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a member takes data. ``places`` are tried in turn: ``unix:NAME`` (the abstract socket
+    namespace of one machine) and ``tcp:HOST:PORT``. ``token`` has to be shown at the door."""
+
+    name: str
+    places: tuple[str, ...]
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A data message has come. The payload lies where `Land` said."""
+
+    frame: Frame
+    payload: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A member has come, or gone."""
+
+    member: Member
+    came: bool
+
+
 class Question(Protocol):
-    """A question that awaits its answer; exactly one of the two must be called, from any thread."""
+    """A question that awaits its answer: exactly one call of `answer` or `refuse`."""
 
     @property
     def verb(self) -> str: ...
@@ -47,43 +82,51 @@ class Question(Protocol):
         ...
 
 
+Event = Arrival | Change | Question
+
+
 class Answer(Protocol):
     """What `Fabric.ask` gives at once; the answer comes later."""
 
-    def result(self, timeout: float) -> bytes:
-        """Blocks at most ``timeout`` seconds. Raises WorkerError for a refusal, FabricError where
-        nobody answers in time."""
+    def result(self) -> bytes:
+        """Blocks. Raises WorkerError for a refusal, FabricError where nobody answers in time."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Handlers:
-    """What a member does with what comes in. Called from the fabric's own threads: be quick.
-
-    ``on_data`` gets a message's bytes, which it may keep. ``on_change`` is told of members that
-    have come (True) or gone (False).
-    """
-
-    on_data: Callable[[memoryview], None]
-    on_question: Callable[[Question], None]
-    on_change: Callable[[Member, bool], None]
-
-
 class Fabric(Protocol):
-    """One member's access to the others."""
+    """One member's access to the others. `send` and `receive` belong to one thread at a time."""
 
     @property
     def name(self) -> str: ...
 
-    def allocate(self, receiver: str, nbytes: int) -> memoryview:
-        """Memory in which to put a data message together; to be handed to `send` once."""
+    @property
+    def address(self) -> Address:
+        """Where this member takes data."""
         ...
 
-    def send(self, receiver: str, message: memoryview) -> None:
-        """Send what was put together in memory from `allocate`; blocks while the way is full."""
+    def reach(self, address: Address) -> None:
+        """Make ready to send to a member; raises FabricError where it cannot be reached."""
         ...
 
-    def ask(self, receiver: str, verb: str, payload: bytes = b"") -> Answer: ...
+    def send(self, receiver: str, frame: Frame, parts: Sequence[Buffer] = ()) -> None:
+        """Send a message made of ``parts``, of ``frame.nbytes`` bytes together.
+
+        Never waits for the receiver: what does not leave at once is copied and leaves later, in
+        order. Raises FabricError where the receiver was not reached, or is gone.
+        """
+        ...
+
+    def receive(self, timeout: float | None = None) -> Event | None:
+        """The next event; None when the time (seconds) is up or `wake` was called."""
+        ...
+
+    def wake(self) -> None:
+        """Make `receive` return, from any thread or a signal handler."""
+        ...
+
+    def ask(self, receiver: str, verb: str, payload: bytes = b"", timeout: float = 30.0) -> Answer:
+        """Ask a member; does not wait. May be called from any thread."""
+        ...
 
     def members(self) -> tuple[Member, ...]:
         """Everybody who is there now, this member included, by name."""

@@ -1,44 +1,53 @@
-"""The fabric over Eclipse Zenoh: peers that find each other, data by publication, control by query.
+"""The fabric: members, liveliness and control over Eclipse Zenoh, tensors over `streams`.
 
-Traps of Zenoh that this file is built around: a put before the subscriber is known vanishes
-(`reach` waits for it); large messages are dropped unless congestion control blocks; discovery by
-multicast is slow or silent on some networks, so endpoints can always be given.
+Traps of Zenoh that this file is built around: thread pools compete with computing (capped);
+discovery by multicast is slow or silent on some networks (endpoints can always be given, and it
+is off unless asked for).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
+import socket
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# The thread pools of Zenoh's runtime; it reads this once, when it is first used. One thread each is
-# enough for one device, and more would compete with computing.
+# Zenoh's thread pools; read once, when it is first used. Control needs one thread, and every
+# further one would compete with computing.
 os.environ.setdefault(
     "ZENOH_RUNTIME",
-    "(app: (worker_threads: 1), acc: (worker_threads: 1), net: (worker_threads: 1), "
-    "rx: (worker_threads: 1), tx: (worker_threads: 1))",
+    "(app:(worker_threads:1),acc:(handover:app),net:(handover:app),tx:(handover:app),"
+    "rx:(handover:app))",
 )
 
 import zenoh
 
 from swath.errors import FabricError, WorkerError
-from swath.fabric.fabric import PROTOCOL_VERSION, Answer, Handlers, Member
-
-REACH_TIMEOUT = 10.0
-"""Seconds until a member that is there must be reachable."""
-
-_ROOT = "swath"
+from swath.fabric.fabric import (
+    MAX_QUESTION_BYTES,
+    PROTOCOL_VERSION,
+    Address,
+    Answer,
+    Buffer,
+    Change,
+    Event,
+    Land,
+    Member,
+)
+from swath.fabric.frame import Frame
+from swath.fabric.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """How a member joins. ``listen`` and ``connect`` are Zenoh endpoints (``tcp/10.0.0.9:7447``;
-    port 0 chooses a free one); ``discover``: find others on the local network by multicast."""
+    """How a member joins. ``listen`` and ``connect`` are Zenoh endpoints (``tcp/10.0.0.9:7447``);
+    ``discover``: find others on the local network by multicast. Data is taken on the host of the
+    first ``listen`` endpoint, on the port after it (a free one where its port is 0)."""
 
-    listen: tuple[str, ...] = ("tcp/127.0.0.1:0",)
+    listen: tuple[str, ...] = ()
     connect: tuple[str, ...] = ()
     discover: bool = False
 
@@ -50,23 +59,31 @@ class ZenohFabric:
         self,
         name: str,
         role: str,
-        handlers: Handlers,
+        land: Land,
         endpoints: Endpoints,
         cluster: str = "default",
         version: int = PROTOCOL_VERSION,
     ) -> None:
         self.member = Member(name, role, version)
-        self._handlers = handlers
-        self._root = f"{_ROOT}/{cluster}"
-        self._publishers: dict[str, zenoh.Publisher] = {}
+        self._root = f"swath/{cluster}"
         self._members: dict[str, Member] = {name: self.member}
         self._lock = threading.Lock()
-        self._session = _open(endpoints)
+        self._control: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        host, port = data_place(endpoints.listen)
+        self._streams = Streams(name, host, port, land, self._wake_reader.fileno())
+        try:
+            self._session = _open(endpoints)
+        except BaseException:
+            self._close_sockets()
+            raise
         try:
             self._refuse_taken_name()
             self._declare()
         except BaseException:
-            self._session.close()
+            self.close()
             raise
 
     def _refuse_taken_name(self) -> None:
@@ -78,16 +95,14 @@ class ZenohFabric:
 
     def _declare(self) -> None:
         root, session = self._root, self._session
-        data = zenoh.handlers.Callback(self._on_sample, indirect=False)
-        self._subscriber = session.declare_subscriber(f"{root}/data/{self.name}", data)
         query = zenoh.handlers.Callback(self._on_query, indirect=False)
         self._queryable = session.declare_queryable(f"{root}/ask/{self.name}/*", query)
-        self._token = session.liveliness().declare_token(
-            f"{root}/member/{self.member.role}/{self.member.version}/{self.name}"
-        )
-        change = zenoh.handlers.Callback(self._on_liveliness, indirect=True)
+        change = zenoh.handlers.Callback(self._on_liveliness, indirect=False)
         self._watch = session.liveliness().declare_subscriber(
             f"{root}/member/*/*/*", change, history=True
+        )
+        self._token = session.liveliness().declare_token(
+            f"{root}/member/{self.member.role}/{self.member.version}/{self.name}"
         )
 
     @property
@@ -95,31 +110,55 @@ class ZenohFabric:
         return self.member.name
 
     @property
-    def endpoints(self) -> tuple[str, ...]:
-        """Where this member can be reached."""
-        return tuple(str(locator) for locator in self._session.info.locators())
+    def address(self) -> Address:
+        return self._streams.address
 
-    def allocate(self, receiver: str, nbytes: int) -> memoryview:
-        return memoryview(bytearray(nbytes))
+    def reach(self, address: Address) -> None:
+        self._streams.reach(address)
 
-    def send(self, receiver: str, message: memoryview) -> None:
-        self._publisher(receiver).put(message.obj)
+    def send(self, receiver: str, frame: Frame, parts: Sequence[Buffer] = ()) -> None:
+        self._streams.send(receiver, frame, parts)
 
-    def reach(self, receiver: str, timeout: float = REACH_TIMEOUT) -> None:
-        """Wait until what is sent to a member will arrive; raises FabricError when it does not."""
-        publisher = self._publisher(receiver)
-        deadline = time.monotonic() + timeout
-        while not publisher.matching_status.matching:
-            if time.monotonic() > deadline:
-                raise FabricError(
-                    f"{self.name!r} cannot reach {receiver!r}; do they listen on addresses that "
-                    "the other can connect to?"
-                )
-            time.sleep(0.002)
+    def receive(self, timeout: float | None = None) -> Event | None:
+        arrival = self._streams.receive(0.0)
+        if arrival is not None:
+            return arrival
+        event = self._next_control()
+        if event is not None:
+            return event
+        if timeout != 0.0:
+            arrival = self._streams.receive(timeout)
+        return arrival if arrival is not None else self._next_control()
 
-    def ask(self, receiver: str, verb: str, payload: bytes = b"") -> Answer:
-        member = self._members.get(receiver)
-        if member is not None and member.version != self.member.version:
+    def _next_control(self) -> Event | None:
+        try:
+            event = self._control.get_nowait()
+        except queue.Empty:
+            self._clear_wake()
+            return None
+        if isinstance(event, Change) and not event.came:
+            self._streams.forget(event.member.name)
+        return event
+
+    def _clear_wake(self) -> None:
+        try:
+            while self._wake_reader.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def wake(self) -> None:
+        try:
+            self._wake_writer.send(b"w")
+        except (BlockingIOError, OSError):
+            pass
+
+    def ask(self, receiver: str, verb: str, payload: bytes = b"", timeout: float = 30.0) -> Answer:
+        with self._lock:
+            member = self._members.get(receiver)
+        if member is None:
+            raise FabricError(f"{receiver!r} is not there; is it running?")
+        if member.version != self.member.version:
             raise FabricError(
                 f"{receiver!r} speaks protocol {member.version}, {self.name!r} speaks "
                 f"{self.member.version}; install the same version of swath on both"
@@ -127,8 +166,9 @@ class ZenohFabric:
         replies = self._session.get(
             f"{self._root}/ask/{receiver}/{verb}",
             payload=payload,
-            timeout=600.0,
+            timeout=timeout,
             congestion_control=zenoh.CongestionControl.BLOCK,
+            express=True,
         )
         return _Answer(receiver, replies)
 
@@ -138,26 +178,18 @@ class ZenohFabric:
 
     def close(self) -> None:
         self._session.close()
+        self._close_sockets()
 
-    def _publisher(self, receiver: str) -> zenoh.Publisher:
-        with self._lock:
-            publisher = self._publishers.get(receiver)
-            if publisher is None:
-                publisher = self._publishers[receiver] = self._session.declare_publisher(
-                    f"{self._root}/data/{receiver}",
-                    congestion_control=zenoh.CongestionControl.BLOCK,
-                    reliability=zenoh.Reliability.RELIABLE,
-                    express=True,
-                )
-            return publisher
+    def _close_sockets(self) -> None:
+        self._streams.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
 
-    # Called from Zenoh's threads
-
-    def _on_sample(self, sample: zenoh.Sample) -> None:
-        self._handlers.on_data(memoryview(sample.payload.to_bytes()))
+    # Called from Zenoh's thread
 
     def _on_query(self, query: zenoh.Query) -> None:
-        self._handlers.on_question(_Question(query))
+        self._control.put(_Question(query))
+        self.wake()
 
     def _on_liveliness(self, sample: zenoh.Sample) -> None:
         role, version, name = str(sample.key_expr).split("/")[-3:]
@@ -170,8 +202,8 @@ class ZenohFabric:
                 self._members[name] = member
             else:
                 self._members.pop(name, None)
-                self._publishers.pop(name, None)
-        self._handlers.on_change(member, came)
+        self._control.put(Change(member, came))
+        self.wake()
 
 
 class _Question:
@@ -182,7 +214,11 @@ class _Question:
     @property
     def payload(self) -> bytes:
         payload = self._query.payload
-        return b"" if payload is None else payload.to_bytes()
+        if payload is None:
+            return b""
+        if len(payload) > MAX_QUESTION_BYTES:
+            raise ValueError("a question that is too long")
+        return payload.to_bytes()
 
     def answer(self, payload: bytes = b"") -> None:
         self._query.reply(self._query.key_expr, payload)
@@ -198,30 +234,27 @@ class _Answer:
         self._receiver = receiver
         self._replies = replies
 
-    def result(self, timeout: float) -> bytes:
-        reply = _receive(self._replies, timeout)
-        if reply is None:
-            raise FabricError(f"device {self._receiver!r} does not answer; is it still running?")
-        if reply.ok is not None:
-            return reply.ok.payload.to_bytes()
-        reason = reply.err.payload.to_bytes().decode(errors="replace")
-        raise WorkerError(f"worker {self._receiver!r}: {reason}")
+    def result(self) -> bytes:
+        for reply in self._replies:
+            if reply.ok is not None:
+                return bytes(reply.ok.payload.to_bytes())
+            reason = reply.err.payload.to_bytes().decode(errors="replace")
+            if reason == "Timeout":
+                break
+            raise WorkerError(f"worker {self._receiver!r}: {reason}")
+        raise FabricError(f"{self._receiver!r} does not answer; is it still running?")
 
 
-def _receive(replies: zenoh.handlers.Handler, timeout: float) -> zenoh.Reply | None:
-    deadline = time.monotonic() + timeout
-    pause = 0.0005
-    while True:
-        try:
-            reply = replies.try_recv()
-        except zenoh.ZError:
-            return None
-        if reply is not None:
-            return reply
-        if time.monotonic() > deadline:
-            return None
-        time.sleep(pause)
-        pause = min(pause * 2, 0.02)
+def data_place(listen: Sequence[str]) -> tuple[str | None, int]:
+    """Host and port on which to take data: the host of the first TCP endpoint, the port after."""
+    for endpoint in listen:
+        if endpoint.startswith("tcp/"):
+            host, _, port = endpoint.removeprefix("tcp/").rpartition(":")
+            if not port.isdigit():
+                break
+            return host, int(port) + 1 if int(port) else 0
+        raise FabricError(f"--listen {endpoint!r} is not understood; write e.g. tcp/10.0.0.9:7447")
+    return None, 0
 
 
 def _open(endpoints: Endpoints) -> zenoh.Session:
@@ -231,24 +264,21 @@ def _open(endpoints: Endpoints) -> zenoh.Session:
         "listen/endpoints": list(endpoints.listen),
         "connect/endpoints": list(endpoints.connect),
         "scouting/multicast/enabled": endpoints.discover,
-        "scouting/gossip/enabled": True,
         "transport/shared_memory/enabled": False,
+        "transport/link/tx/queue/size/data": 16,
     }
-    for key, value in settings.items():
-        config.insert_json5(key, json.dumps(value))
     try:
+        for key, value in settings.items():
+            config.insert_json5(key, json.dumps(value))
         return zenoh.open(config)
     except zenoh.ZError as error:
         raise FabricError(_explain(endpoints, str(error))) from None
 
 
 def _explain(endpoints: Endpoints, reason: str) -> str:
+    listen = ", ".join(endpoints.listen)
     if "address already in use" in reason.lower():
-        return f"a port is in use: {_list(endpoints.listen)}; choose another with --listen"
+        return f"the port of {listen} is in use; choose another with --listen"
+    ways = ", ".join((*endpoints.listen, *endpoints.connect)) or "nothing"
     first = reason.splitlines()[0] if reason else "unknown reason"
-    ways = _list((*endpoints.listen, *endpoints.connect))
     return f"cannot join the cluster over {ways}: {first}"
-
-
-def _list(endpoints: Sequence[str]) -> str:
-    return ", ".join(endpoints) or "nothing"

@@ -143,6 +143,15 @@ class Graph:
         )
 
     @cached_property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """Data of the constants that are no parameters, by digest."""
+        return {
+            constant.digest: constant.data
+            for constant in self.constants.values()
+            if not constant.is_parameter and constant.data is not None
+        }
+
+    @cached_property
     def weight_bytes(self) -> int:
         return sum(constant.tensor.nbytes for constant in self.constants.values())
 

@@ -22,7 +22,14 @@ from swath.ops import (
     sampling,
     slicing,
 )
-from swath.ops.region import Interval, Region, is_covered, split_by_shares, split_evenly, subtract_all
+from swath.ops.region import (
+    Interval,
+    Region,
+    is_covered,
+    split_by_shares,
+    split_evenly,
+    subtract_all,
+)
 from swath.ops.rule import (
     RANDOM_OPERATORS,
     SWATH_DOMAIN,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from swath.ops.region import Region
-from swath.ops.rule import Demand, Emitter, Operator, Regions, Tensor, register
+from swath.ops.rule import Demand, Operator, Regions, Tensor, register
 from swath.ops.split_rule import SplitRule, first_region, hull_of, only_asked, whole_inputs
+
+ENTRY_BY_ENTRY = """
+    Abs Acos Acosh Add And Asin Asinh Atan Atanh BitCast BitShift BitwiseAnd BitwiseNot
+    BitwiseOr BitwiseXor Cast Ceil Celu Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater
+    GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max
+    Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin
+    Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor"""
 
 
 def broadcast_region(region: Region, tensor: Tensor) -> Region:
@@ -19,13 +24,7 @@ def broadcast_region(region: Region, tensor: Tensor) -> Region:
     )
 
 
-@register(
-    *"""Abs Acos Acosh Add And Asin Asinh Atan Atanh BitCast BitShift BitwiseAnd BitwiseNot
-    BitwiseOr BitwiseXor Cast Ceil Celu Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater
-    GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max
-    Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin
-    Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor""".split()
-)
+@register(*ENTRY_BY_ENTRY.split())
 @register("BiasGelu", "FastGelu", "Gelu", "QuickGelu", domain="com.microsoft")
 class Elementwise(SplitRule):
     """Output entry (i, j, ...) reads the entries (i, j, ...) of every input.
@@ -65,4 +64,3 @@ class Dropout(SplitRule):
                 return None
         region = hull_of(wanted)
         return Demand(only_asked(wanted, region), (region, *whole_inputs(op)[1:]))
-

@@ -11,6 +11,10 @@ from swath.ops.region import Region
 from swath.ops.rule import Demand, Operator, Regions, register
 from swath.ops.split_rule import SplitRule, first_region, whole_inputs
 
+REDUCTIONS = """
+    ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
+    ReduceSum ReduceSumSquare"""
+
 
 def reduced_region(
     region: Region, shape: Sequence[int], axes: Collection[int], keepdims: bool
@@ -64,10 +68,7 @@ class ReductionRule(SplitRule):
         return data.size
 
 
-@register(
-    *"""ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
-    ReduceSum ReduceSumSquare""".split()
-)
+@register(*REDUCTIONS.split())
 class Reduce(ReductionRule):
     def axes(self, op: Operator) -> frozenset[int] | None:
         return reduction_axes(op)

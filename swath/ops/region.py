@@ -123,7 +123,9 @@ def split_evenly(extent: int, parts: int) -> tuple[Interval, ...]:
     return split_by_shares(extent, [1.0] * parts)
 
 
-def split_by_shares(extent: int, shares: Sequence[float], granularity: int = 1) -> tuple[Interval, ...]:
+def split_by_shares(
+    extent: int, shares: Sequence[float], granularity: int = 1
+) -> tuple[Interval, ...]:
     """``extent`` cut in order, proportionally to ``shares``, at multiples of ``granularity``.
 
     Rounding is by largest remainder, so that no interval is off by a whole unit; an interval may

@@ -28,7 +28,14 @@ SWATH_DOMAIN = "swath"
 
 
 RANDOM_OPERATORS = frozenset(
-    "RandomNormal RandomNormalLike RandomUniform RandomUniformLike Multinomial Bernoulli".split()
+    [
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Multinomial",
+        "Bernoulli",
+    ]
 )
 """What draws random numbers must run once, on one device."""
 

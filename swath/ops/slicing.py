@@ -119,7 +119,8 @@ class Gather(DataMovement):
         chosen = self._chosen(op, index_region)
         if chosen is None:
             return super().emit_part(op, demand, inputs, emitter)
-        assert data is not None and inputs[0] is not None
+        assert data is not None
+        assert inputs[0] is not None
         return (emit_gather(emitter, inputs[0], chosen - data[axis][0], axis),)
 
     def _index_region(self, op: Operator, region: Region) -> tuple[int, Region]:

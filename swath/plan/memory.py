@@ -27,21 +27,18 @@ class ArrayKey:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Offset of every array in the arena, in bytes; ``aliases``: inputs that are simply an output
-    of an earlier step. Arrays of unknown shape are in neither."""
+    """Offset of every array in the arena, in bytes. Not in it: inputs that `is_alias`, and arrays
+    of unknown shape."""
 
     offsets: Mapping[ArrayKey, int]
-    aliases: Mapping[ArrayKey, ArrayKey]
     nbytes: int
 
 
-def alias_of(tile_input: TileInput) -> Piece | None:
-    """The piece that is the whole input as it lies in memory, so that nothing need be copied."""
-    if len(tile_input.pieces) != 1:
-        return None
-    piece = tile_input.pieces[0]
-    is_output_of_own_step = piece.step is not None and piece.held == tile_input.box.region
-    return piece if is_output_of_own_step else None
+def is_alias(tile_input: TileInput) -> bool:
+    """Whether the input lies somewhere as it is (one output of an earlier step, or one box of a
+    message), so that nothing need be copied."""
+    pieces = tile_input.pieces
+    return len(pieces) == 1 and pieces[0].held == pieces[0].region == tile_input.box.region
 
 
 @dataclass(slots=True)
@@ -55,7 +52,6 @@ class _Life:
 def layout(program: Program) -> Layout:
     """Greedy by size: the largest array first, each at the lowest offset that is free in its life."""
     lives: dict[ArrayKey, _Life] = {}
-    aliases: dict[ArrayKey, ArrayKey] = {}
     for index, step in enumerate(program.steps):
         if isinstance(step, Compute):
             for box in step.outputs:
@@ -64,10 +60,7 @@ def layout(program: Program) -> Layout:
                     lives[key] = _Life(key, box.nbytes, index, index)
             for tile_input in step.inputs:
                 key = ArrayKey(index, tile_input.box.tensor, True)
-                alias = alias_of(tile_input)
-                if alias is not None and alias.step is not None:
-                    aliases[key] = ArrayKey(alias.step, tile_input.box.tensor, False)
-                elif tile_input.box.nbytes:
+                if tile_input.box.nbytes and not is_alias(tile_input):
                     lives[key] = _Life(key, tile_input.box.nbytes, index, index)
                 for piece in tile_input.pieces:
                     _extend(lives, piece, tile_input.box.tensor, index)
@@ -92,7 +85,7 @@ def layout(program: Program) -> Layout:
         offsets[life.key] = offset
         placed.append((life, offset))
         total = max(total, offset + life.nbytes)
-    return Layout(offsets, aliases, total)
+    return Layout(offsets, total)
 
 
 def _extend(lives: dict[ArrayKey, _Life], piece: Piece, tensor: str, until: int) -> None:

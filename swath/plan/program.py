@@ -103,6 +103,14 @@ class Program:
     messages: Mapping[int, Message]
 
     @cached_property
+    def awaited(self) -> tuple[frozenset[int], ...]:
+        """By step: the messages that it reads from."""
+        return tuple(
+            frozenset(piece.message for piece in _pieces(step) if piece.message is not None)
+            for step in self.steps
+        )
+
+    @cached_property
     def incoming(self) -> tuple[Message, ...]:
         return tuple(m for m in self.messages.values() if m.receiver == self.device)
 
@@ -138,3 +146,9 @@ class Programs:
     def bytes_moved(self) -> int:
         """Bytes of tensors that change hands, the coordinator's share included."""
         return sum(message.nbytes for message in self.messages)
+
+
+def _pieces(step: Step) -> tuple[Piece, ...]:
+    if isinstance(step, Send):
+        return step.pieces
+    return tuple(piece for item in step.inputs for piece in item.pieces)

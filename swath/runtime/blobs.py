@@ -18,7 +18,7 @@ from swath.engine.session import dtype_named
 from swath.engine.weights import WeightStore
 from swath.graph.weights import WeightSlice
 from swath.plan.program import Compute, Program
-from swath.plan.wire import weight_from_json, weight_to_json
+from swath.plan.transport import weight_from_json, weight_to_json
 
 _LENGTH = struct.Struct("<I")
 

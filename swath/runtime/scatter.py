@@ -8,68 +8,70 @@ import numpy as np
 
 from swath.engine.session import dtype_named
 from swath.plan.program import Piece, Programs, Send, TileInput
-from swath.runtime.executor import Allocate, Outgoing, Payload, pack, unpack
+from swath.runtime.executor import Outgoing, pack_loose, unpack_loose
+from swath.runtime.instance import aligned_bytes, as_bytes, cut, is_static, split_boxes
 
 
-def scatter(
-    programs: Programs, inputs: Mapping[str, np.ndarray], allocate: Allocate
-) -> Iterator[Outgoing]:
+def scatter(programs: Programs, inputs: Mapping[str, np.ndarray]) -> Iterator[Outgoing]:
     """The messages that carry the inputs to the devices, in the order in which they should leave."""
     coordinator = programs.coordinator
     for step in coordinator.steps:
         assert isinstance(step, Send)
         message = coordinator.messages[step.message]
-        parts = [
-            _cut(inputs[box.tensor], piece)
+        arrays = [
+            cut(inputs[box.tensor], piece)
             for piece, box in zip(step.pieces, message.boxes, strict=True)
         ]
-        yield Outgoing(message, pack(message, parts, allocate))
+        if is_static(message.boxes):
+            yield Outgoing(message, [as_bytes(np.ascontiguousarray(array)) for array in arrays])
+        else:
+            yield Outgoing(message, [pack_loose(message.boxes, arrays)])
 
 
 class Gathering:
     """Collects the messages of one request's outputs."""
 
     def __init__(self, programs: Programs) -> None:
+        self.devices = frozenset(programs.by_device)
         self._programs = programs
         self._missing = {message.number for message in programs.coordinator.incoming}
-        self._received: dict[int, list[np.ndarray]] = {}
-
-    @property
-    def devices(self) -> frozenset[str]:
-        """Everybody who has a part in the request."""
-        return frozenset(self._programs.by_device)
+        self._boxes: dict[tuple[int, int], np.ndarray] = {}
+        self._landing = {
+            message.number: aligned_bytes(message.nbytes)
+            for message in programs.coordinator.incoming
+            if is_static(message.boxes)
+        }
 
     @property
     def is_complete(self) -> bool:
         return not self._missing
 
-    def deliver(self, number: int, payload: Payload) -> None:
-        """A message has come in; its memory must stay as it is until `outputs` is called."""
+    def landing(self, number: int) -> memoryview | None:
+        """Where a message's payload is to lie; None: anywhere."""
+        memory = self._landing.get(number)
+        return None if memory is None else memoryview(memory)
+
+    def deliver(self, number: int, payload: memoryview) -> None:
+        """A message has come, its payload in `landing`, where there is one."""
         boxes = self._programs.coordinator.messages[number].boxes
-        self._received[number] = unpack(boxes, payload)
+        memory = self._landing.get(number)
+        arrays = unpack_loose(boxes, payload) if memory is None else split_boxes(boxes, memory)
+        for index, array in enumerate(arrays):
+            self._boxes[number, index] = array
         self._missing.discard(number)
 
     def outputs(self) -> dict[str, np.ndarray]:
-        """Every output that the devices made, whole, in memory of its own."""
-        return {
-            gathered.box.tensor: self._whole(gathered) for gathered in self._programs.outputs
-        }
+        """Every output that the devices made, whole."""
+        return {item.box.tensor: self._whole(item) for item in self._programs.outputs}
 
-    def _whole(self, gathered: TileInput) -> np.ndarray:
-        box = gathered.box
-        if not box.nbytes:
-            return self._part(gathered.pieces[0]).copy()
-        whole = np.empty(box.region.shape, dtype_named(box.dtype))
-        for piece in gathered.pieces:
+    def _whole(self, item: TileInput) -> np.ndarray:
+        if len(item.pieces) == 1:
+            return self._part(item.pieces[0])
+        whole = np.empty(item.box.region.shape, dtype_named(item.box.dtype))
+        for piece in item.pieces:
             whole[piece.region.slices()] = self._part(piece)
         return whole
 
     def _part(self, piece: Piece) -> np.ndarray:
         assert piece.message is not None and piece.box is not None
-        return _cut(self._received[piece.message][piece.box], piece)
-
-
-def _cut(array: np.ndarray, piece: Piece) -> np.ndarray:
-    if piece.region == piece.held:
-        return array
-    return array[piece.region.relative_to(piece.held).slices()]
+        return cut(self._boxes[piece.message, piece.box], piece)

@@ -16,8 +16,9 @@ from swath.graph.weights import WeightSlice
 from swath.ops import Region
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
-from swath.plan.program import COORDINATOR, Compute, Message, Programs
-from swath.runtime.executor import Executor, Payload, prepare_instance
+from swath.plan.program import COORDINATOR, Compute, Programs
+from swath.runtime.executor import Executor, Outgoing
+from swath.runtime.instance import Instance
 from swath.runtime.scatter import Gathering, scatter
 
 
@@ -127,13 +128,8 @@ def weight_arrays(
     weights: Mapping[str, WeightSlice], graph: Graph
 ) -> dict[str, np.ndarray]:
     """What the external initializers of a tile hold, from the graph's constants."""
-    data = {
-        constant.digest: constant.data
-        for constant in graph.constants.values()
-        if not constant.is_parameter and constant.data is not None
-    }
     return {
-        name: np.ascontiguousarray(data[weight.digest][weight.region.slices()])
+        name: np.ascontiguousarray(graph.weights[weight.digest][weight.region.slices()])
         for name, weight in weights.items()
     }
 
@@ -169,10 +165,6 @@ def compare(
     return Difference(tensor, absolute, relative, bool(same.all()))
 
 
-def _allocate(message: Message) -> memoryview:
-    return memoryview(bytearray(message.nbytes))
-
-
 def execute_in_process(
     programs: Programs,
     sessions: Mapping[str, Mapping[int, Session]],
@@ -182,19 +174,25 @@ def execute_in_process(
     whatever a tile makes, and at last (`COORDINATOR`, output, whole region, array) for each output.
     """
     executors = {
-        device: Executor(program, sessions[device], prepare_instance(program, sessions[device]))
+        device: Executor(program, sessions[device], Instance(program, sessions[device]))
         for device, program in programs.by_device.items()
     }
     gathering = Gathering(programs)
 
-    def deliver(receiver: str, number: int, payload: Payload) -> None:
+    def deliver(outgoing: Outgoing) -> None:
+        number, receiver = outgoing.message.number, outgoing.message.receiver
+        payload = memoryview(b"".join(outgoing.parts))
         if receiver == COORDINATOR:
-            gathering.deliver(number, payload)
+            landing = gathering.landing(number)
         else:
-            executors[receiver].deliver(number, payload)
+            landing = executors[receiver].instance.landing.get(number)
+        if landing is not None:
+            landing[:] = payload
+            payload = landing
+        (gathering if receiver == COORDINATOR else executors[receiver]).deliver(number, payload)
 
-    for outgoing in scatter(programs, inputs, _allocate):
-        deliver(outgoing.message.receiver, outgoing.message.number, outgoing.payload)
+    for outgoing in scatter(programs, inputs):
+        deliver(outgoing)
     waiting = dict(executors)
     while waiting:
         moved = False
@@ -203,9 +201,9 @@ def execute_in_process(
                 moved = True
                 index = executor.position
                 step = executor.program.steps[index]
-                sent = executor.advance(_allocate)
+                sent = executor.advance()
                 if sent is not None:
-                    deliver(sent.message.receiver, sent.message.number, sent.payload)
+                    deliver(sent)
                 elif isinstance(step, Compute):
                     for box in step.outputs:
                         yield device, box.tensor, box.region, executor.output(index, box.tensor)

@@ -1,8 +1,8 @@
 """A worker: one device's process. Takes programs, weights and messages; computes; sends.
 
-Everything happens on one thread, in the order in which it comes in; the fabric's threads only put
-events into the inbox. Between two steps of a program the inbox is emptied, so that a request that
-became ready is seen at once; the oldest request that can go on goes first.
+Everything happens on one thread, in the order in which it comes in. Between two steps of a program
+what has arrived is looked at, so that a request that became ready is seen at once; the oldest
+request that can go on goes first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,172 +19,169 @@ import onnxruntime
 from swath.engine.session import Session
 from swath.engine.timing import time_model
 from swath.errors import SwathError
-from swath.fabric.fabric import Fabric, Handlers, Member, Question
-from swath.plan.memory import Layout, layout
-from swath.plan.program import COORDINATOR, Compute, Message, Program
-from swath.plan.wire import (
-    BEGIN,
-    CANCEL,
-    DATA,
-    ERROR,
-    HEADER_BYTES,
-    Header,
-    program_from_json,
-    read_header,
-    write_header,
-)
+from swath.fabric.fabric import Address, Arrival, Change, Event, Fabric, Land, Member, Question
+from swath.fabric.frame import Frame, Kind
+from swath.plan.program import COORDINATOR, Compute, Program
+from swath.plan.transport import program_from_json
 from swath.runtime.blobs import BlobStore
-from swath.runtime.executor import Executor, Instance
+from swath.runtime.executor import Executor, Outgoing
+from swath.runtime.instance import Instance
 
 logger = logging.getLogger(__name__)
 
-Event = memoryview | Question | tuple[Member, bool] | None
-"""A data message, a question, a member that came or went, or None: stop."""
+Join = Callable[[Land], Fabric]
 
-Join = Callable[[Handlers], Fabric]
+Key = tuple[str, int]
+"""(version of the programs, number of the request)."""
+
+REMEMBERED = 4096
+"""Requests that were withdrawn and whose late messages are still recognised."""
 
 
 @dataclass(slots=True)
 class Installed:
-    """A program that is ready to run. ``coordinator``: the fabric's name of who wants the results."""
+    """A program on this device. ``coordinator``: the member who wants the results."""
 
     program: Program
     coordinator: str
     sessions: dict[int, Session] = field(default_factory=dict)
-    layout: Layout | None = None
     idle: list[Instance] = field(default_factory=list)
-    newest_done: int = -1
+
+    def receiver_of(self, outgoing: Outgoing) -> str:
+        receiver = outgoing.message.receiver
+        return self.coordinator if receiver == COORDINATOR else receiver
 
 
 class Worker:
     """A worker on a fabric; `run` returns when it is told to stop."""
 
     def __init__(self, join: Join, threads: int = 1, memory: int | None = None) -> None:
-        self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._threads = threads
         self._memory = memory
         self._blobs = BlobStore()
         self._sessions: dict[str, Session] = {}
         self._installed: dict[str, Installed] = {}
-        self._active: dict[tuple[str, int], tuple[Executor, Instance]] = {}
+        self._active: dict[Key, Executor] = {}
+        self._withdrawn: deque[Key] = deque(maxlen=REMEMBERED)
         self._stopping = False
-        self.fabric = join(
-            Handlers(
-                on_data=self._inbox.put,
-                on_question=self._inbox.put,
-                on_change=lambda member, came: self._inbox.put((member, came)),
-            )
-        )
+        self._fabric = join(self._land)
+
+    @property
+    def fabric(self) -> Fabric:
+        return self._fabric
 
     def stop(self) -> None:
-        """Make `run` return; may be called from any thread or signal handler."""
-        self._inbox.put(None)
+        """Make `run` return; may be called from any thread or a signal handler."""
+        self._stopping = True
+        self._fabric.wake()
 
     def run(self) -> None:
+        """Serve until `stop`, or until a coordinator says so; leaves the fabric."""
         try:
             while not self._stopping:
-                self._handle(self._inbox.get())
-                while self._step():
-                    self._drain()
+                self._handle(self._fabric.receive(None))
+                while self._step() and not self._stopping:
+                    self._look()
         finally:
-            self.fabric.close()
+            self._fabric.close()
 
-    def _drain(self) -> None:
+    def _look(self) -> None:
+        """Handle what has arrived, without waiting."""
         while True:
-            try:
-                self._handle(self._inbox.get_nowait())
-            except queue.Empty:
+            event = self._fabric.receive(0.0)
+            if event is None:
                 return
+            self._handle(event)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event | None) -> None:
         if event is None:
-            self._stopping = True
-        elif isinstance(event, memoryview):
+            return
+        if isinstance(event, Arrival):
             self._take(event)
-        elif isinstance(event, tuple):
-            self._member_changed(*event)
+        elif isinstance(event, Change):
+            self._member_changed(event.member, event.came)
         else:
             self._answer(event)
 
     # Requests
 
-    def _take(self, message: memoryview) -> None:
-        try:
-            header = read_header(message)
-        except ValueError as error:
-            logger.warning("ignored %s", error)
-            return
-        key = (header.version, header.request)
-        installed = self._installed.get(header.version)
-        if installed is None or header.request <= installed.newest_done and key not in self._active:
-            return
-        if header.kind == CANCEL:
-            self._end(key)
-            return
-        if key not in self._active:
-            self._active[key] = self._begin(installed)
-        if header.kind == DATA and header.number in installed.program.messages:
-            self._active[key][0].deliver(header.number, message[HEADER_BYTES:])
+    def _land(self, frame: Frame) -> memoryview | None:
+        """Memory for a message that comes in; raises ValueError for one that nobody waits for."""
+        if frame.kind != Kind.DATA:
+            return None
+        installed = self._installed.get(frame.version)
+        if installed is None or frame.number not in installed.program.messages:
+            return None
+        executor = self._executor(installed, (frame.version, frame.request))
+        landing = None if executor is None else executor.instance.landing.get(frame.number)
+        if landing is not None and len(landing) != frame.nbytes:
+            raise ValueError(f"message {frame.number} has {frame.nbytes} bytes, not {len(landing)}")
+        return landing
 
-    def _begin(self, installed: Installed) -> tuple[Executor, Instance]:
-        if not installed.idle:
-            assert installed.layout is not None
-            installed.idle.append(Instance(installed.program, installed.sessions, installed.layout))
-        instance = installed.idle.pop()
-        return Executor(installed.program, installed.sessions, instance), instance
+    def _executor(self, installed: Installed, key: Key) -> Executor | None:
+        """The executor of a request, begun with the first that is heard of it; None: withdrawn."""
+        executor = self._active.get(key)
+        if executor is None and key not in self._withdrawn:
+            instance = installed.idle.pop() if installed.idle else self._instance(installed)
+            executor = Executor(installed.program, installed.sessions, instance)
+            self._active[key] = executor
+        return executor
 
-    def _end(self, key: tuple[str, int]) -> None:
-        version, request = key
-        installed = self._installed[version]
-        installed.newest_done = max(installed.newest_done, request)
-        if key in self._active:
-            installed.idle.append(self._active.pop(key)[1])
+    def _instance(self, installed: Installed) -> Instance:
+        return Instance(installed.program, installed.sessions)
+
+    def _take(self, arrival: Arrival) -> None:
+        frame = arrival.frame
+        installed = self._installed.get(frame.version)
+        if installed is None:
+            return
+        key = (frame.version, frame.request)
+        if frame.kind == Kind.CANCEL:
+            self._withdraw(key)
+            return
+        executor = self._executor(installed, key)
+        if executor is not None and frame.kind == Kind.DATA:
+            executor.deliver(frame.number, arrival.payload)
+
+    def _withdraw(self, key: Key) -> None:
+        # Its instance is dropped with it: late messages may still be on their way into its memory.
+        self._active.pop(key, None)
+        self._withdrawn.append(key)
 
     def _step(self) -> bool:
         """Run one step of the oldest request that can go on; False where none can."""
-        for key in sorted(self._active, key=lambda key: key[1]):
-            executor, _ = self._active[key]
+        for key, executor in sorted(self._active.items(), key=lambda item: item[0][1]):
             if executor.is_ready():
                 self._advance(key, executor)
                 return True
         return False
 
-    def _advance(self, key: tuple[str, int], executor: Executor) -> None:
+    def _advance(self, key: Key, executor: Executor) -> None:
         version, request = key
         installed = self._installed[version]
-
-        def address(message: Message) -> str:
-            to_coordinator = message.receiver == COORDINATOR
-            return installed.coordinator if to_coordinator else message.receiver
-
-        def allocate(message: Message) -> memoryview:
-            memory = self.fabric.allocate(address(message), HEADER_BYTES + message.nbytes)
-            write_header(memory, Header(DATA, message.number, request, version))
-            composed.append(memory)
-            return memory[HEADER_BYTES:]
-
-        composed: list[memoryview] = []
         try:
-            sent = executor.advance(allocate)
+            sent = executor.advance()
             if sent is not None:
-                self.fabric.send(address(sent.message), composed[0] if composed else _loose(
-                    self.fabric, address(sent.message), sent.payload,
-                    Header(DATA, sent.message.number, request, version)))
+                number, nbytes = sent.message.number, sent.nbytes
+                frame = Frame(Kind.DATA, number, request, version, nbytes)
+                self._fabric.send(installed.receiver_of(sent), frame, sent.parts)
         except Exception as error:
-            reason = str(error) if isinstance(error, SwathError) else f"{type(error).__name__}: {error}"
-            logger.warning("request %d failed: %s", request, reason)
-            self._report(installed.coordinator, Header(ERROR, 0, request, version), reason)
-            self._end(key)
+            self._fail(installed, key, error)
             return
         if executor.is_done:
-            self._end(key)
+            del self._active[key]
+            installed.idle.append(executor.instance)
 
-    def _report(self, coordinator: str, header: Header, reason: str) -> None:
-        text = json.dumps({"worker": self.fabric.name, "reason": reason}).encode()
+    def _fail(self, installed: Installed, key: Key, error: Exception) -> None:
+        reason = _one_line(error)
+        logger.warning("request %d failed: %s", key[1], reason)
+        self._withdraw(key)
+        text = json.dumps({"worker": self._fabric.name, "reason": reason}).encode()
+        frame = Frame(Kind.ERROR, 0, key[1], key[0], len(text))
         try:
-            self.fabric.send(coordinator, _loose(self.fabric, coordinator, text, header))
+            self._fabric.send(installed.coordinator, frame, [text])
         except SwathError:
-            logger.warning("nobody there to tell")
+            logger.warning("the coordinator %r is not there to be told", installed.coordinator)
 
     # Members and questions
 
@@ -211,30 +208,36 @@ class Worker:
             return
         try:
             result = verb(question.payload)
-        except MemoryError:
-            question.refuse("out of memory; use more devices or a smaller input")
+        except MemoryError as error:
+            reason = f" ({error})" if str(error) else ""
+            question.refuse(f"out of memory{reason}; use more devices or a smaller input")
         except Exception as error:
             logger.debug("refused %s", question.verb, exc_info=True)
-            question.refuse(" ".join(str(error).split()) or type(error).__name__)
+            question.refuse(_one_line(error))
         else:
-            question.answer(json.dumps(result).encode() if result is not None else b"")
+            question.answer(b"" if result is None else json.dumps(result).encode())
 
     def _hello(self, payload: bytes) -> object:
         import psutil
 
+        address = self._fabric.address
         return {
-            "name": self.fabric.name,
+            "name": self._fabric.name,
             "pid": os.getpid(),
             "threads": self._threads,
             "cores": len(os.sched_getaffinity(0)),
-            "memory": self._memory or psutil.virtual_memory().total,
+            "memory_bytes": self._memory or psutil.virtual_memory().total,
             "engine": f"onnxruntime {onnxruntime.__version__}",
+            "address": {"places": address.places, "token": address.token},
         }
 
     def _install(self, payload: bytes) -> object:
+        """Take a program; say what is missing to run it."""
         data = json.loads(payload)
         program = program_from_json(data["program"])
         self._check_memory(int(data["peak_memory"]))
+        for name, (places, token) in data["peers"].items():
+            self._fabric.reach(Address(name, tuple(places), token))
         self._installed[data["version"]] = Installed(program, data["coordinator"])
         return self._blobs.want([program]).to_json()
 
@@ -244,37 +247,36 @@ class Worker:
         free = psutil.virtual_memory().available
         limit = free if self._memory is None else min(free, self._memory)
         if needed > limit:
-            raise MemoryError
+            raise MemoryError(f"{needed >> 20} MiB needed, {limit >> 20} MiB free")
 
     def _commit(self, payload: bytes) -> object:
+        """Everything has come: make the sessions and the memory of a first request."""
         installed = self._installed[json.loads(payload)["version"]]
         if self._blobs.lacks():
             raise ValueError(f"blob {self._blobs.lacks()[0]} has not come; install again")
         for index, step in enumerate(installed.program.steps):
             if isinstance(step, Compute):
                 installed.sessions[index] = self._session(step)
-        installed.layout = layout(installed.program)
-        installed.idle.append(Instance(installed.program, installed.sessions, installed.layout))
+        installed.idle.append(self._instance(installed))
         return None
 
     def _session(self, step: Compute) -> Session:
-        key = f"{step.model}{sorted((n, w.digest, w.region) for n, w in step.weights.items())}"
+        """The session of a tile; tiles of the same model and weights share one."""
+        weights = sorted((n, w.digest, w.region) for n, w in step.weights.items())
+        key = f"{step.model}{weights}"
         if key not in self._sessions:
-            weights = {name: self._blobs.weights.get(w) for name, w in step.weights.items()}
-            self._sessions[key] = Session(self._blobs.models[step.model], weights, self._threads)
+            arrays = {name: self._blobs.weights.get(w) for name, w in step.weights.items()}
+            self._sessions[key] = Session(self._blobs.models[step.model], arrays, self._threads)
         return self._sessions[key]
 
     def _drop(self, version: str) -> None:
         for key in [key for key in self._active if key[0] == version]:
-            del self._active[key]
+            self._withdraw(key)
         self._installed.pop(version, None)
         in_use = {id(s) for i in self._installed.values() for s in i.sessions.values()}
         self._sessions = {k: s for k, s in self._sessions.items() if id(s) in in_use}
 
 
-def _loose(fabric: Fabric, receiver: str, payload: bytes, header: Header) -> memoryview:
-    """A message whose size is only known when it is there."""
-    memory = fabric.allocate(receiver, HEADER_BYTES + len(payload))
-    write_header(memory, header)
-    memory[HEADER_BYTES:] = payload
-    return memory
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, SwathError) and text else f"{type(error).__name__}: {text}"

@@ -22,9 +22,8 @@ from onnx.backend.test.loader import load_model_tests
 
 from swath.errors import ModelError
 from swath.graph.prepare import prepare, runtime_limits
+from swath.ops import RANDOM_OPERATORS
 from tests.splitting import SplitCount, check_split, session, with_constants
-
-RANDOM = {"Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"}
 
 LEAST_SPLIT = {
     "node a-b": 194, "node c": 84, "node d-f": 61, "node g-l": 218, "node m-q": 107,
@@ -65,7 +64,7 @@ def _kind_of(case: Case) -> str | None:
     model, feeds = _model_and_feeds(case)
     if model is None:
         return "not an inference"
-    if any(node.op_type in RANDOM for node in model.graph.node):
+    if any(node.op_type in RANDOM_OPERATORS for node in model.graph.node):
         return "random"
     try:
         session(model.SerializeToString()).run(None, feeds)

@@ -84,9 +84,10 @@ def test_infinities(operator: str, special: float) -> None:
 
 
 def test_same_padding_that_onnx_runtime_reads_in_its_own_way_is_not_split_along_the_map() -> None:
-    attributes = {"kernel_shape": [2, 1], "strides": [3, 2], "auto_pad": "SAME_LOWER"}
-    count = check_node("AveragePool", [floats(1, 1, 10, 12)], attributes)
-    assert not count.split
+    attributes = {"kernel_shape": [1], "strides": [4], "auto_pad": "SAME_UPPER"}
+    assert not check_node("AveragePool", [floats(1, 1, 12)], attributes, opset=22).split
+    dilated = {"kernel_shape": [2], "dilations": [3], "auto_pad": "SAME_LOWER"}
+    assert not check_node("MaxPool", [floats(1, 1, 12)], dilated, opset=22).split
 
 
 def test_indices_of_a_max_pool_count_in_the_whole_map() -> None:

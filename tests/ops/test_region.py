@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given
@@ -82,7 +82,7 @@ def test_shares_cut_everything_in_order(extent: int, shares: list[float], granul
     assert len(intervals) == len(shares)
     assert intervals[0][0] == 0
     assert intervals[-1][1] == extent
-    for (_, hi), (lo, _) in zip(intervals, intervals[1:], strict=False):
+    for (_, hi), (lo, _) in pairwise(intervals):
         assert hi == lo
     units = -(-extent // granularity)
     for (lo, hi), share in zip(intervals, shares, strict=True):

@@ -1,52 +1,13 @@
-"""Programs as they travel: JSON for programs, one fixed header for every data message.
-
-Light: workers import it.
-"""
+"""Programs as they travel to the workers: JSON. Light: workers import it."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from swath.graph.weights import WeightSlice
 from swath.ops.region import Region
 from swath.plan.program import Box, Compute, Message, Piece, Program, Send, Step, TileInput
-
-HEADER_BYTES = 64
-"""Every data message starts with a header; what follows stays aligned to a cache line."""
-
-_HEADER = struct.Struct("<4sHHQ32s")
-_MAGIC = b"swth"
-
-DATA, BEGIN, ERROR, CANCEL = range(4)
-"""Kinds of data messages: boxes of a plan's message; a request starts on a device that awaits
-nothing; a device could not go on; a request is not wanted any more."""
-
-
-class Header(NamedTuple):
-    """``kind``, the message's number in its plan, the request, and the programs' version."""
-
-    kind: int
-    number: int
-    request: int
-    version: str
-
-
-def write_header(target: memoryview, header: Header) -> None:
-    _HEADER.pack_into(
-        target, 0, _MAGIC, header.kind, header.number, header.request, header.version.encode()
-    )
-
-
-def read_header(message: memoryview) -> Header:
-    """Raises ValueError where the message is none of ours."""
-    if len(message) < HEADER_BYTES:
-        raise ValueError("a message without a header")
-    magic, kind, number, request, version = _HEADER.unpack_from(message, 0)
-    if magic != _MAGIC or kind > CANCEL:
-        raise ValueError("a message with a foreign header")
-    return Header(kind, number, request, version.decode("ascii"))
 
 
 def program_to_json(program: Program) -> dict[str, Any]:

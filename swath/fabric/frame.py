@@ -1,0 +1,54 @@
+"""The fixed header of every data message."""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+FRAME_BYTES = 64
+"""A cache line; what follows a header in one buffer stays aligned."""
+
+MAX_PAYLOAD_BYTES = 4 << 30
+"""No message is larger; a header that says so is not ours."""
+
+_STRUCT = struct.Struct("<4sHHIQQ32s")
+_MAGIC = b"swth"
+
+
+class Kind(IntEnum):
+    """What a message is."""
+
+    DATA = 0
+    """Boxes of one of the plan's messages."""
+    BEGIN = 1
+    """A request starts on a device that awaits no data."""
+    ERROR = 2
+    """A device could not go on; the payload says why."""
+    CANCEL = 3
+    """The request is not wanted any more."""
+
+
+class Frame(NamedTuple):
+    """``number``: of the message in its plan; ``version``: of the programs (32 hex digits);
+    ``nbytes``: of the payload that follows."""
+
+    kind: Kind
+    number: int
+    request: int
+    version: str
+    nbytes: int
+
+    def pack(self) -> bytes:
+        head = _STRUCT.pack(
+            _MAGIC, self.kind, 0, self.number, self.request, self.nbytes, self.version.encode()
+        )
+        return head.ljust(FRAME_BYTES, b"\0")
+
+
+def unpack_frame(head: bytes | bytearray | memoryview) -> Frame:
+    """Raises ValueError for anything but a header of ours."""
+    magic, kind, _, number, request, nbytes, version = _STRUCT.unpack_from(head)
+    if magic != _MAGIC or nbytes > MAX_PAYLOAD_BYTES:
+        raise ValueError("a foreign header")
+    return Frame(Kind(kind), number, request, nbytes=nbytes, version=version.decode("ascii"))

@@ -1,0 +1,37 @@
+"""What a model is given: arrays checked against its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from swath.errors import InputError
+from swath.graph.graph import Graph
+
+
+def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs as C-contiguous arrays; raises InputError in one line for what does not fit."""
+    for name in inputs:
+        if name not in graph.inputs:
+            raise InputError(
+                f"input {name!r} is not one of the model's: {', '.join(graph.inputs) or 'none'}"
+            )
+    checked = {}
+    for name in graph.inputs:
+        if name not in inputs:
+            raise InputError(
+                f"input {name!r} is missing; the model needs {', '.join(graph.inputs)}"
+            )
+        array, tensor = np.asarray(inputs[name]), graph.tensors[name]
+        if tensor.shape is not None and array.shape != tensor.shape:
+            raise InputError(
+                f"input {name!r} has shape {list(array.shape)}, "
+                f"the model needs {list(tensor.shape)}"
+            )
+        if tensor.dtype and array.dtype.name != tensor.dtype:
+            raise InputError(
+                f"input {name!r} is of type {array.dtype.name}, the model needs {tensor.dtype}"
+            )
+        checked[name] = np.ascontiguousarray(array).reshape(array.shape)
+    return checked
