@@ -1,1 +1,102 @@
-"""Run one CNN inference on many devices at once, exactly."""
+"""Swath runs one CNN inference on many devices at once, exactly, sooner than any one of them could.
+
+>>> import swath                                                            # doctest: +SKIP
+>>> graph = swath.load("zoo:resnet34")
+>>> with swath.LocalCluster(2) as cluster:
+...     report = cluster.run(graph, repeat=10)
+>>> report.speedup, report.max_abs_diff
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import swath.plan
+
+if TYPE_CHECKING:
+    from swath.api import load, verify
+    from swath.cluster import Cluster, load_cluster
+    from swath.errors import (
+        ClusterError,
+        FabricError,
+        InputError,
+        ModelError,
+        PlanError,
+        SwathError,
+        WorkerError,
+    )
+    from swath.graph.graph import Graph
+    from swath.plan.codec import load_plan, save_plan
+    from swath.plan.plan import Plan
+    from swath.runtime.clusters import ClusterSession, LocalCluster, RunReport, connect
+    from swath.runtime.verify import Verification
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cluster",
+    "ClusterError",
+    "ClusterSession",
+    "FabricError",
+    "Graph",
+    "InputError",
+    "LocalCluster",
+    "ModelError",
+    "Plan",
+    "PlanError",
+    "RunReport",
+    "SwathError",
+    "Verification",
+    "WorkerError",
+    "connect",
+    "load",
+    "load_cluster",
+    "load_plan",
+    "plan",
+    "save_plan",
+    "verify",
+]
+
+# Imported when first asked for: a worker needs hardly any of it, and must start fast and stay small.
+_HOMES = {
+    "swath.api": ("load", "verify"),
+    "swath.cluster": ("Cluster", "load_cluster"),
+    "swath.errors": (
+        "ClusterError",
+        "FabricError",
+        "InputError",
+        "ModelError",
+        "PlanError",
+        "SwathError",
+        "WorkerError",
+    ),
+    "swath.graph.graph": ("Graph",),
+    "swath.plan.codec": ("load_plan", "save_plan"),
+    "swath.plan.plan": ("Plan",),
+    "swath.runtime.clusters": ("ClusterSession", "LocalCluster", "RunReport", "connect"),
+    "swath.runtime.verify": ("Verification",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'swath' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _CallablePackage(ModuleType):
+    """A package whose name is also a public function's: called, it is `swath.api`'s function."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        function = self.__name__.rsplit(".", 1)[-1]
+        return getattr(import_module("swath.api"), function)(*arguments, **options)
+
+
+swath.plan.__class__ = _CallablePackage

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from swath.ops import Operator, Rule, Tensor, rule_for
+
+if TYPE_CHECKING:
+    from swath.graph.original import Original
 
 PARAMETER_ELEMENTS = 4096
 SMALL_ELEMENTS = 16
@@ -95,6 +98,8 @@ class Graph:
     ir_version: int
     declared: Mapping[str, bytes] = field(default_factory=dict)
     """Serialised ValueInfoProto of the model's inputs and outputs."""
+    original: Original | None = field(default=None, repr=False, compare=False)
+    """The model as it was handed in; weightless copies have none."""
 
     @cached_property
     def index(self) -> Mapping[str, int]:

@@ -50,7 +50,7 @@ def load(
     ``dimensions`` binds free dimensions of the inputs, by their symbolic name (``batch``) or by
     input and axis (``x:0``). Raises ModelError.
     """
-    return _prepared(read_skeleton(model), dimensions or {})
+    return prepare_skeleton(read_skeleton(model), dimensions or {})
 
 
 def prepare(model: onnx.ModelProto, dimensions: Mapping[str, int] | None = None) -> onnx.ModelProto:
@@ -96,7 +96,8 @@ def _refusal(model: onnx.ModelProto) -> str | None:
     return None
 
 
-def _prepared(skeleton: Skeleton, dimensions: Mapping[str, int]) -> Skeleton:
+def prepare_skeleton(skeleton: Skeleton, dimensions: Mapping[str, int]) -> Skeleton:
+    """As `load`, of a model that has been read; ``skeleton`` is used up."""
     _tidy_domains(skeleton.proto)
     lift_constants(skeleton)
     skeleton = _without_functions(skeleton)

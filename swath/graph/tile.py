@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 
 from swath.graph.geometry import TileGeometry, tile_geometry
 from swath.graph.graph import Graph
-from swath.graph.types import element_type_of
+from swath.graph.types import dtype_of, element_type_of
 from swath.graph.weights import WeightSlice
 from swath.ops import Region, Tensor
 from swath.ops.emitting import emit_crop
@@ -78,6 +78,24 @@ def extract_tile(
         outputs=dict(outputs),
         weights=builder.weights,
         flops=flops,
+    )
+
+
+def external_tensor(
+    name: str, location: str, dtype: str, shape: Sequence[int]
+) -> onnx.TensorProto:
+    """An initializer whose data is handed to the session, not stored in the model."""
+    itemsize = dtype_of(element_type_of(dtype)).itemsize
+    return onnx.TensorProto(
+        name=name,
+        data_type=element_type_of(dtype),
+        dims=shape,
+        data_location=onnx.TensorProto.EXTERNAL,
+        external_data=[
+            onnx.StringStringEntryProto(key="location", value=location),
+            onnx.StringStringEntryProto(key="offset", value="0"),
+            onnx.StringStringEntryProto(key="length", value=str(prod(shape) * itemsize)),
+        ],
     )
 
 
@@ -210,18 +228,8 @@ class _TileBuilder:
         self.weights[sliced_name] = WeightSlice(
             constant.digest, region, tensor.dtype, region.size * tensor.itemsize
         )
-        self._initializers[sliced_name] = onnx.TensorProto(
-            name=sliced_name,
-            data_type=element_type_of(tensor.dtype),
-            dims=region.shape,
-            data_location=onnx.TensorProto.EXTERNAL,
-            external_data=[
-                onnx.StringStringEntryProto(key="location", value=constant.digest),
-                onnx.StringStringEntryProto(key="offset", value="0"),
-                onnx.StringStringEntryProto(
-                    key="length", value=str(prod(region.shape) * tensor.itemsize)
-                ),
-            ],
+        self._initializers[sliced_name] = external_tensor(
+            sliced_name, constant.digest, tensor.dtype, region.shape
         )
         return sliced_name
 

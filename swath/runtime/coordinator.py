@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,17 @@ class Coordinator:
                 f"worker {missing[0]!r} has not come within {timeout:.0f} s; is it running, "
                 "and can it reach this machine?"
             )
+
+    def gather(self, timeout: float, quiet: float = 0.3) -> tuple[str, ...]:
+        """The workers that are found: waits for a first one, then until no more come."""
+        self._pump(lambda: bool(self.workers()), timeout)
+        found = self.workers()
+        while found and self._pump(partial(self._differs, found), quiet):
+            found = self.workers()
+        return found
+
+    def _differs(self, workers: tuple[str, ...]) -> bool:
+        return self.workers() != workers
 
     def hello(self, worker: str) -> dict[str, Any]:
         """What a worker says of itself."""
@@ -314,6 +326,14 @@ class Deployment:
         number = self._coordinator.begin(self.programs, checked)
         made = self._coordinator.finish(self.programs, number, timeout)
         return {name: self._output(name, made, checked) for name in self._graph.outputs}
+
+    def timed(
+        self, inputs: Mapping[str, np.ndarray], timeout: float = 60.0
+    ) -> tuple[dict[str, np.ndarray], float]:
+        """`run`, and the seconds from the input arrays to the output arrays."""
+        start = time.perf_counter()
+        outputs = self.run(inputs, timeout)
+        return outputs, time.perf_counter() - start
 
     def _output(
         self, name: str, made: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]

@@ -1,0 +1,251 @@
+"""Clusters that are up: workers on this machine, or wherever they listen. Plan, install, run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from swath.cluster import Cluster, local_cluster
+from swath.cost import nominal_costs
+from swath.errors import FabricError, PlanError
+from swath.fabric.zenoh import Endpoints, ZenohFabric
+from swath.graph.graph import Graph
+from swath.plan.compile import compile_plan
+from swath.plan.plan import Plan
+from swath.plan.validate import validate_memory, validate_plan
+from swath.planners import Problem, make_planner
+from swath.runtime.coordinator import Coordinator, Deployment, Progress
+from swath.runtime.local import LocalWorkers
+from swath.runtime.plain import Milliseconds, PlainRuntime
+from swath.runtime.probe import probe_model
+from swath.runtime.verify import compare
+
+DEFAULT_PLANNER = "even"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What came of running a model: its outputs, and how long they took.
+
+    ``latency``: from the input array to the output array in the coordinator's memory. ``single``:
+    plain ONNX Runtime alone, interleaved with the former; None where it was not asked for, as are
+    ``speedup`` and what compares the outputs.
+    """
+
+    outputs: Mapping[str, np.ndarray] = field(repr=False)
+    plan: Plan = field(repr=False)
+    latency: Milliseconds
+    single: Milliseconds | None
+    max_abs_diff: float | None
+    bit_exact: bool | None
+    bytes_moved: int
+
+    @property
+    def speedup(self) -> float | None:
+        return None if self.single is None else self.single.median / self.latency.median
+
+
+class ClusterSession:
+    """A coordinator joined to workers that are up."""
+
+    def __init__(self, coordinator: Coordinator, cluster: Cluster, threads: int = 1) -> None:
+        self.coordinator = coordinator
+        self._cluster = cluster
+        self._threads = threads
+        self._deployed: dict[str, Deployment] = {}
+
+    def close(self) -> None:
+        """Leave the cluster. Safe to call twice."""
+        self.coordinator.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def cluster(self) -> Cluster:
+        """Devices and links; a device of unknown speed is measured, once."""
+        unknown = [device.name for device in self._cluster.workers if device.gflops is None]
+        if unknown:
+            measured = self._measure(unknown)
+            devices = tuple(
+                replace(device, gflops=measured.get(device.name, device.gflops))
+                for device in self._cluster.devices
+            )
+            self._cluster = replace(self._cluster, devices=devices)
+        return self._cluster
+
+    def _measure(self, names: list[str]) -> dict[str, float]:
+        """1e9 FLOP/s of each device, by a fraction of a second of convolutions."""
+        model, flops = probe_model()
+        return {name: flops / self.coordinator.time_model(name, model) / 1e9 for name in names}
+
+    def plan(self, graph: Graph, planner: str = DEFAULT_PLANNER, **options: Any) -> Plan:
+        """A plan for this cluster, with a planner by name and its options."""
+        return make_planner(planner, **options).plan(Problem(graph, nominal_costs(self.cluster)))
+
+    def deploy(
+        self, graph: Graph, plan: Plan | None = None, progress: Progress | None = None
+    ) -> Deployment:
+        """Install a plan on the workers, its weights included; a second time costs nothing."""
+        plan = plan or self.plan(graph)
+        validate_plan(plan, graph)
+        missing = sorted(set(plan.devices_used) - {d.name for d in self._cluster.workers})
+        if missing:
+            raise PlanError(f"the plan uses device {missing[0]!r}, which this cluster lacks; plan again")
+        programs = compile_plan(plan)
+        validate_memory(plan, programs)
+        if programs.version not in self._deployed:
+            self._deployed[programs.version] = self.coordinator.install(programs, graph, progress)
+        return self._deployed[programs.version]
+
+    def run(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, np.ndarray] | None = None,
+        *,
+        planner: str = DEFAULT_PLANNER,
+        plan: Plan | None = None,
+        repeat: int = 1,
+        timeout: float = 60.0,
+        compare_with_single: bool = True,
+        progress: Progress | None = None,
+    ) -> RunReport:
+        """Run a model ``repeat`` times on the cluster, in turn with plain ONNX Runtime.
+
+        ``inputs``: an array per input of the model; seeded random values unless given. Raises
+        SwathError's kin, each with one line that names the thing and the mend.
+        """
+        arrays = random_inputs(graph) if inputs is None else inputs
+        plan = plan or self.plan(graph, planner)
+        deployment = self.deploy(graph, plan, progress)
+        plain = PlainRuntime(graph, self._threads) if compare_with_single else None
+        outputs = deployment.run(arrays, timeout)  # Once to warm up: first touches, lazy sessions.
+        reference = plain.run(arrays) if plain is not None else {}
+        split: list[float] = []
+        single: list[float] = []
+        for _ in range(max(1, repeat)):
+            if plain is not None:
+                single.append(plain.timed(arrays)[1])
+            outputs, seconds = deployment.timed(arrays, timeout)
+            split.append(seconds)
+        differences = [compare(name, outputs[name], reference[name]) for name in reference]
+        return RunReport(
+            outputs=outputs,
+            plan=plan,
+            latency=Milliseconds.of(split),
+            single=Milliseconds.of(single) if single else None,
+            max_abs_diff=max((d.absolute for d in differences), default=None),
+            bit_exact=all(d.bit_exact for d in differences) if differences else None,
+            bytes_moved=deployment.programs.bytes_moved,
+        )
+
+
+class LocalCluster(ClusterSession):
+    """Worker processes on this machine, started here and stopped with it.
+
+    >>> with LocalCluster(2) as cluster:                                    # doctest: +SKIP
+    ...     report = cluster.run(swath.load("zoo:vgg16"))
+    """
+
+    def __init__(self, workers: int = 2, *, threads: int = 1, memory: int | None = None) -> None:
+        self._workers = LocalWorkers(workers, threads, memory)
+        super().__init__(self._workers.coordinator, local_cluster(self._workers.names), threads)
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process of each worker."""
+        return {name: process.pid for name, process in self._workers.processes.items()}
+
+    def close(self) -> None:
+        self._workers.close()
+
+    def _measure(self, names: list[str]) -> dict[str, float]:
+        # They are equal; measuring each would only add noise to their shares.
+        return dict.fromkeys(names, super()._measure(names[:1])[names[0]])
+
+
+def connect(
+    cluster: Cluster | None = None,
+    *,
+    endpoints: tuple[str, ...] = (),
+    listen: str | None = None,
+    discover: bool = False,
+    cluster_name: str = "default",
+    timeout: float = 10.0,
+    threads: int = 1,
+) -> ClusterSession:
+    """Join workers that are up elsewhere.
+
+    ``cluster`` names them (its devices' addresses are connected to); without it, whoever is found
+    at ``endpoints`` (or by ``discover``) within ``timeout`` seconds is taken, in order of name.
+    ``listen``: where this side takes data; by default the address of this machine that the first
+    worker sees, on a free port.
+    """
+    addresses = () if cluster is None else tuple(d.address for d in cluster.workers if d.address)
+    targets = (*endpoints, *addresses)
+    if not targets and not discover:
+        raise FabricError("nowhere to connect to; give addresses in the cluster file, or --connect")
+    own = listen or f"tcp/{_own_host(targets)}:0"
+    name = f"coordinator-{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
+    coordinator = Coordinator(
+        lambda land: ZenohFabric(
+            name, "coordinator", land, Endpoints((own,), targets, discover), cluster_name
+        )
+    )
+    try:
+        if cluster is not None:
+            coordinator.wait_for(tuple(device.name for device in cluster.workers), timeout)
+            return ClusterSession(coordinator, cluster, threads)
+        found = coordinator.gather(timeout)
+        if not found:
+            tried = ", ".join(targets) or "multicast on the local network"
+            raise FabricError(f"no worker found within {timeout:g} s; tried {tried}")
+        return ClusterSession(coordinator, local_cluster(found), threads)
+    except BaseException:
+        coordinator.close()
+        raise
+
+
+def random_inputs(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:
+    """Seeded values for every input: normal for floats, small whole numbers else."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name in graph.inputs:
+        tensor = graph.tensors[name]
+        if tensor.shape is None or not tensor.dtype:
+            raise PlanError(f"input {name!r} cannot be made up; give it with --input")
+        if tensor.dtype == "bool":
+            arrays[name] = rng.integers(0, 2, tensor.shape).astype(bool)
+        elif tensor.dtype.startswith(("int", "uint")):
+            arrays[name] = rng.integers(0, 8, tensor.shape).astype(tensor.dtype)
+        else:
+            arrays[name] = rng.standard_normal(tensor.shape).astype(tensor.dtype)
+    return arrays
+
+
+def _own_host(targets: tuple[str, ...]) -> str:
+    """The address of this machine that the first target would see; nothing is sent."""
+    for target in targets:
+        host, _, port = target.removeprefix("tcp/").rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((host, int(port)))
+                return str(probe.getsockname()[0])
+            except (OSError, ValueError):
+                continue
+    return "127.0.0.1"
