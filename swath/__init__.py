@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import swath.plan
 
 if TYPE_CHECKING:
-    from swath.api import load, verify
+    from swath.api import inspect, load, verify
     from swath.cluster import Cluster, load_cluster
     from swath.errors import (
         ClusterError,
@@ -28,10 +28,19 @@ if TYPE_CHECKING:
         WorkerError,
     )
     from swath.graph.graph import Graph
+    from swath.graph.inspect import Inspection
     from swath.plan.codec import load_plan, save_plan
     from swath.plan.plan import Plan
-    from swath.runtime.clusters import ClusterSession, LocalCluster, RunReport, connect
+    from swath.runtime.clusters import (
+        ClusterSession,
+        LocalCluster,
+        RunReport,
+        connect,
+        random_inputs,
+    )
+    from swath.runtime.input_files import Preparation, read_inputs
     from swath.runtime.verify import Verification
+    from swath.trace.pictures import draw_plan
 
 __version__ = "0.1.0"
 
@@ -42,26 +51,32 @@ __all__ = [
     "FabricError",
     "Graph",
     "InputError",
+    "Inspection",
     "LocalCluster",
     "ModelError",
     "Plan",
     "PlanError",
+    "Preparation",
     "RunReport",
     "SwathError",
     "Verification",
     "WorkerError",
     "connect",
+    "draw_plan",
+    "inspect",
     "load",
     "load_cluster",
     "load_plan",
     "plan",
+    "random_inputs",
+    "read_inputs",
     "save_plan",
     "verify",
 ]
 
 # Imported when first asked for: a worker needs hardly any of it, and must start fast and stay small.
 _HOMES = {
-    "swath.api": ("load", "verify"),
+    "swath.api": ("inspect", "load", "verify"),
     "swath.cluster": ("Cluster", "load_cluster"),
     "swath.errors": (
         "ClusterError",
@@ -73,10 +88,19 @@ _HOMES = {
         "WorkerError",
     ),
     "swath.graph.graph": ("Graph",),
+    "swath.graph.inspect": ("Inspection",),
     "swath.plan.codec": ("load_plan", "save_plan"),
     "swath.plan.plan": ("Plan",),
-    "swath.runtime.clusters": ("ClusterSession", "LocalCluster", "RunReport", "connect"),
+    "swath.runtime.clusters": (
+        "ClusterSession",
+        "LocalCluster",
+        "RunReport",
+        "connect",
+        "random_inputs",
+    ),
+    "swath.runtime.input_files": ("Preparation", "read_inputs"),
     "swath.runtime.verify": ("Verification",),
+    "swath.trace.pictures": ("draw_plan",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -12,6 +12,7 @@ from swath import zoo
 from swath.cluster import Cluster, local_cluster
 from swath.cost import nominal_costs
 from swath.graph.graph import Graph
+from swath.graph.inspect import Inspection, inspect_graph
 from swath.graph.load import load_onnx
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_plan
@@ -54,6 +55,11 @@ def load(
 
         return load_onnx(export_module(model, example), dimensions)
     return load_onnx(model, dimensions)
+
+
+def inspect(graph: Graph) -> Inspection:
+    """Operators, FLOPs, legal cuts, receptive fields and memory of a model."""
+    return inspect_graph(graph)
 
 
 def plan(

@@ -134,14 +134,15 @@ def _transposed_convolution(b: ModelBuilder, x: str) -> str:
 
 def _pool(b: ModelBuilder, x: str) -> str:
     kernel = b.integer(2, 3)
-    if min(b.shape(x)[2:]) < kernel:
-        return _activation(b, x)  # ONNX Runtime may divide by zero where no window fits.
+    padded = any(node.op_type == "Pad" and x in node.output for node in b.nodes)
+    if padded or min(b.shape(x)[2:]) < kernel:
+        # ONNX Runtime fuses a Pad with the pool, wrongly where the pool's own padding would have
+        # another value or be too wide; and it may divide by zero where no window fits.
+        return _activation(b, x)
     attributes: dict[str, Any] = {"ceil_mode": 0}
     kind = b.one_of("MaxPool", "AveragePool", "LpPool")
-    padded = any(node.op_type == "Pad" and x in node.output for node in b.nodes)
-    if padded or np.isnan(b.tensors[x]).any():
-        # ONNX Runtime takes a zero before a maximum for padding, and drops some NaNs.
-        kind = "AveragePool"
+    if kind != "AveragePool" and np.isnan(b.tensors[x]).any():
+        kind = "AveragePool"  # Which NaNs a maximum drops is a matter of vector lanes.
     if kind == "AveragePool":
         attributes["count_include_pad"] = b.integer(0, 1)
     return b.add(
@@ -211,7 +212,7 @@ def _resize(b: ModelBuilder, x: str) -> str:
     mode = b.one_of("nearest", "linear", "cubic")
     if mode == "cubic" and b.has("Transpose"):
         mode = "linear"  # ONNX Runtime moves a transpose through it to where it refuses to run.
-    scales = np.array([1, 1, b.one_of(2, 0.5, 1.5), b.one_of(2, 1, 0.7)], np.float32)
+    scales = np.array([1, 1, b.one_of(2, 0.5, 1.5), b.one_of(2, 1, 0.75)], np.float32)
     rule = b.one_of("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
     b.has_cubic |= mode == "cubic"
     return b.add(

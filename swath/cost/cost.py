@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swath.cluster.cluster import Cluster
+from swath.graph.geometry import TileGeometry
+from swath.graph.graph import Graph
 from swath.ops import Demand, Operator
 
 DEFAULT_GFLOPS = 20.0
@@ -13,8 +15,8 @@ DEFAULT_GFLOPS = 20.0
 TILE_OVERHEAD = 60e-6
 """Seconds: starting a session, and the copies and reordering at its edges."""
 
-FLOPS_PER_BYTE = 16.0
-"""How many FLOPs a core does while it moves one byte of an activation from and to memory."""
+FLOPS_PER_BYTE = 10.0
+"""How many FLOPs a core does while it moves one byte (of maps or weights) from or to memory."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,27 @@ class Costs:
         return (self.cluster.device(device).gflops or DEFAULT_GFLOPS) * 1e9
 
     def operator(self, device: str, op: Operator, flops: int, demand: Demand) -> float:
-        """One operator inside a tile: its FLOPs, and writing what it makes."""
-        written = sum(
+        """One operator inside a tile: its FLOPs, and the bytes that it reads and writes."""
+        moved = sum(
             region.size * tensor.itemsize
-            for region, tensor in zip(demand.outputs, op.outputs, strict=True)
+            for region, tensor in zip(
+                (*demand.outputs, *demand.inputs), (*op.outputs, *op.inputs), strict=True
+            )
             if region is not None and tensor is not None
         )
-        return (flops + FLOPS_PER_BYTE * written) / self.speed(device)
+        return (flops + FLOPS_PER_BYTE * moved) / self.speed(device)
+
+    def tile(self, device: str, graph: Graph, geometry: TileGeometry) -> float:
+        """One tile, alone on its device."""
+        return self.overhead + sum(
+            self.operator(
+                device,
+                graph.operators[position],
+                graph.rules[position].flops(graph.operators[position], demand.outputs),
+                demand,
+            )
+            for position, demand in geometry.demands.items()
+        )
 
     def transfer(self, sender: str, receiver: str, nbytes: int) -> float:
         """One message, alone on its link; 0 for what stays where it is."""

@@ -9,10 +9,12 @@ nothing stands between a message's arrival and the computing that waits for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from swath.errors import FabricError
 from swath.fabric.frame import Frame
 
 PROTOCOL_VERSION = 1
@@ -23,6 +25,8 @@ MAX_QUESTION_BYTES = 64 << 20
 
 CHUNK_BYTES = 1 << 20
 """Weights travel in chunks of at most this, so that nothing else waits long behind one."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 Buffer = bytes | bytearray | memoryview
 
@@ -117,7 +121,8 @@ class Fabric(Protocol):
         ...
 
     def receive(self, timeout: float | None = None) -> Event | None:
-        """The next event; None when the time (seconds) is up or `wake` was called."""
+        """The next event; None when the time (seconds) is up, when `wake` was called, and now and
+        then for nothing. Raises FabricError where this member has to leave, or has left."""
         ...
 
     def wake(self) -> None:
@@ -125,11 +130,44 @@ class Fabric(Protocol):
         ...
 
     def ask(self, receiver: str, verb: str, payload: bytes = b"", timeout: float = 30.0) -> Answer:
-        """Ask a member; does not wait. May be called from any thread."""
+        """Ask a member; does not wait. May be called from any thread. Raises FabricError where it
+        is not there or speaks another version."""
         ...
 
     def members(self) -> tuple[Member, ...]:
         """Everybody who is there now, this member included, by name."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Leave; what has not left yet is dropped. Safe to call twice."""
+        ...
+
+
+def check_name(name: str, what: str = "name") -> None:
+    """Raises FabricError for a name that cannot be a part of an address."""
+    if not _NAME.fullmatch(name):
+        raise FabricError(
+            f"the {what} {name!r} cannot be used; "
+            "take letters, digits, '.', '_' and '-', at most 128 of them"
+        )
+
+
+def check_question(asker: Member, name: str, receiver: Member | None, payload: bytes) -> None:
+    """Raises FabricError unless ``asker`` may ask this of the member called ``name``."""
+    if receiver is None:
+        raise FabricError(f"{name!r} is not there; is it running?")
+    if receiver.version != asker.version:
+        raise FabricError(
+            f"{name!r} speaks protocol {receiver.version}, {asker.name!r} speaks "
+            f"{asker.version}; install the same version of swath on both"
+        )
+    if len(payload) > MAX_QUESTION_BYTES:
+        raise FabricError(
+            f"a message of {len(payload) >> 20} MiB to {name!r} is too large; "
+            f"{MAX_QUESTION_BYTES >> 20} MiB is the most"
+        )
+
+
+def taken(name: str) -> FabricError:
+    """What a member hears whose name belongs to another one."""
+    return FabricError(f"the name {name!r} is taken in this cluster; choose another with --name")

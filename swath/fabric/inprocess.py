@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -20,8 +21,14 @@ from swath.fabric.fabric import (
     Event,
     Land,
     Member,
+    check_name,
+    check_question,
+    taken,
 )
 from swath.fabric.frame import Frame
+
+POLL = 0.05
+"""Seconds after which one who waits for an answer looks whether the other is still there."""
 
 
 class InProcessHub:
@@ -35,10 +42,11 @@ class InProcessHub:
         self, name: str, role: str, land: Land, version: int = PROTOCOL_VERSION
     ) -> InProcessFabric:
         """A new member; raises FabricError where the name is taken."""
+        check_name(name)
         fabric = InProcessFabric(self, Member(name, role, version), land)
         with self._lock:
             if name in self._members:
-                raise FabricError(f"the name {name!r} is taken in this cluster; choose another")
+                raise taken(name)
             others = list(self._members.values())
             self._members[name] = fabric
         for other in others:
@@ -54,11 +62,9 @@ class InProcessHub:
         for other in others:
             other.inbox.put(Change(fabric.member, False))
 
-    def find(self, name: str) -> InProcessFabric:
+    def find(self, name: str) -> InProcessFabric | None:
         with self._lock:
-            if name not in self._members:
-                raise FabricError(f"{name!r} is not there")
-            return self._members[name]
+            return self._members.get(name)
 
     def everybody(self) -> tuple[Member, ...]:
         with self._lock:
@@ -80,17 +86,22 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    receiver: str
+    receiver: InProcessFabric
     timeout: float
     future: Future[bytes]
 
     def result(self) -> bytes:
-        try:
-            return self.future.result(self.timeout)
-        except FutureTimeout:
-            raise FabricError(f"{self.receiver!r} does not answer") from None
-        except WorkerError as refusal:
-            raise WorkerError(f"worker {self.receiver!r}: {refusal}") from None
+        name = self.receiver.name
+        deadline = time.monotonic() + self.timeout
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return self.future.result(max(0.0, min(left, POLL)))
+            except FutureTimeout:
+                if left <= 0 or self.receiver.is_closed:
+                    raise FabricError(f"{name!r} does not answer; is it still running?") from None
+            except WorkerError as refusal:
+                raise WorkerError(f"worker {name!r}: {refusal}") from None
 
 
 class InProcessFabric:
@@ -99,8 +110,10 @@ class InProcessFabric:
     def __init__(self, hub: InProcessHub, member: Member, land: Land) -> None:
         self.member = member
         self.inbox: queue.SimpleQueue[Event | tuple[Frame, bytes] | None] = queue.SimpleQueue()
+        self.is_closed = False
         self._hub = hub
         self._land = land
+        self._reached: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -111,16 +124,25 @@ class InProcessFabric:
         return Address(self.name, (), "")
 
     def reach(self, address: Address) -> None:
-        self._hub.find(address.name)
+        if self._hub.find(address.name) is None:
+            raise FabricError(f"{self.name!r} cannot reach {address.name!r}; is it running?")
+        self._reached.add(address.name)
 
     def send(self, receiver: str, frame: Frame, parts: Sequence[Buffer] = ()) -> None:
-        self._hub.find(receiver).inbox.put((frame, b"".join(parts)))
+        other = self._hub.find(receiver)
+        if other is None or self.is_closed or receiver not in self._reached:
+            raise FabricError(f"{receiver!r} was not reached yet, or has gone")
+        other.inbox.put((frame, b"".join(parts)))
 
     def receive(self, timeout: float | None = None) -> Event | None:
+        if self.is_closed:
+            raise FabricError(f"{self.name!r} has left the cluster")
         try:
             event = self.inbox.get(timeout=timeout) if timeout != 0 else self.inbox.get_nowait()
         except queue.Empty:
             return None
+        if isinstance(event, Change) and not event.came:
+            self._reached.discard(event.member.name)
         if not isinstance(event, tuple):
             return event
         frame, content = event
@@ -137,12 +159,17 @@ class InProcessFabric:
         self.inbox.put(None)
 
     def ask(self, receiver: str, verb: str, payload: bytes = b"", timeout: float = 30.0) -> Answer:
+        other = self._hub.find(receiver)
+        check_question(self.member, receiver, None if other is None else other.member, payload)
+        assert other is not None
         question = _Question(verb, payload)
-        self._hub.find(receiver).inbox.put(question)
-        return _Answer(receiver, timeout, question.future)
+        other.inbox.put(question)
+        return _Answer(other, timeout, question.future)
 
     def members(self) -> tuple[Member, ...]:
         return self._hub.everybody()
 
     def close(self) -> None:
+        self.is_closed = True
         self._hub.leave(self)
+        self.wake()

@@ -7,11 +7,15 @@ is off unless asked for).
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import queue
-import socket
+import re
+import secrets
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,9 +40,23 @@ from swath.fabric.fabric import (
     Event,
     Land,
     Member,
+    check_name,
+    check_question,
+    taken,
 )
 from swath.fabric.frame import Frame
+from swath.fabric.membership import Membership
 from swath.fabric.streams import Streams
+
+logger = logging.getLogger(__name__)
+
+TAKEN = "taken"
+"""What a member is told whose name belongs to an elder one. It need not see that one itself: two
+that are joined to a third do not always see each other."""
+
+TAKEN_TIMEOUT = 5.0
+
+_ENDPOINT = re.compile(r"tcp/.+:[0-9]{1,5}|(?!tcp/)[a-z][a-z-]*/.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +82,27 @@ class ZenohFabric:
         cluster: str = "default",
         version: int = PROTOCOL_VERSION,
     ) -> None:
+        check_name(name)
+        check_name(cluster, "cluster name")
+        for endpoint in (*endpoints.listen, *endpoints.connect):
+            if not _ENDPOINT.fullmatch(endpoint):
+                raise FabricError(
+                    f"the address {endpoint!r} is not understood; write e.g. tcp/10.0.0.9:7447"
+                )
         self.member = Member(name, role, version)
+        self._identity = f"{time.time_ns():016x}-{secrets.token_hex(4)}"
         self._root = f"swath/{cluster}"
-        self._members: dict[str, Member] = {name: self.member}
+        self._membership = Membership(self.member, self._identity)
+        self._must_leave = False
+        self._closed = False
         self._lock = threading.Lock()
-        self._control: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._wake_writer.setblocking(False)
+        self._control: queue.SimpleQueue[Event] = queue.SimpleQueue()
         host, port = data_place(endpoints.listen)
-        self._streams = Streams(name, host, port, land, self._wake_reader.fileno())
+        self._streams = Streams(name, host, port, land)
         try:
             self._session = _open(endpoints)
         except BaseException:
-            self._close_sockets()
+            self._streams.close()
             raise
         try:
             self._refuse_taken_name()
@@ -87,22 +112,23 @@ class ZenohFabric:
             raise
 
     def _refuse_taken_name(self) -> None:
-        for reply in self._session.liveliness().get(f"{self._root}/member/*/*/{self.name}"):
+        # Sees those that we are joined to directly, in time for a clear start; `TAKEN` the others.
+        for reply in self._session.liveliness().get(f"{self._root}/member/*/*/{self.name}/*"):
             if reply.ok is not None:
-                raise FabricError(
-                    f"the name {self.name!r} is taken in this cluster; choose another with --name"
-                )
+                raise taken(self.name)
 
     def _declare(self) -> None:
         root, session = self._root, self._session
         query = zenoh.handlers.Callback(self._on_query, indirect=False)
-        self._queryable = session.declare_queryable(f"{root}/ask/{self.name}/*", query)
+        self._queryable = session.declare_queryable(
+            f"{root}/ask/{self.name}/{self._identity}/*", query
+        )
         change = zenoh.handlers.Callback(self._on_liveliness, indirect=False)
         self._watch = session.liveliness().declare_subscriber(
-            f"{root}/member/*/*/*", change, history=True
+            f"{root}/member/*/*/*/*", change, history=True
         )
         self._token = session.liveliness().declare_token(
-            f"{root}/member/{self.member.role}/{self.member.version}/{self.name}"
+            f"{root}/member/{self.member.role}/{self.member.version}/{self.name}/{self._identity}"
         )
 
     @property
@@ -120,89 +146,88 @@ class ZenohFabric:
         self._streams.send(receiver, frame, parts)
 
     def receive(self, timeout: float | None = None) -> Event | None:
-        arrival = self._streams.receive(0.0)
-        if arrival is not None:
-            return arrival
-        event = self._next_control()
-        if event is not None:
-            return event
-        if timeout != 0.0:
-            arrival = self._streams.receive(timeout)
+        if self._must_leave:
+            raise taken(self.name)
+        if self._closed:
+            raise FabricError(f"{self.name!r} has left the cluster")
+        arrival = self._streams.receive(timeout if self._control.empty() else 0.0)
         return arrival if arrival is not None else self._next_control()
 
     def _next_control(self) -> Event | None:
         try:
             event = self._control.get_nowait()
         except queue.Empty:
-            self._clear_wake()
             return None
         if isinstance(event, Change) and not event.came:
-            self._streams.forget(event.member.name)
+            with self._lock:
+                is_back = self._membership.find(event.member.name) is not None
+            if not is_back:  # Who is back has another address: `reach` sees to that.
+                self._streams.forget(event.member.name)
         return event
 
-    def _clear_wake(self) -> None:
-        try:
-            while self._wake_reader.recv(4096):
-                pass
-        except BlockingIOError:
-            pass
-
     def wake(self) -> None:
-        try:
-            self._wake_writer.send(b"w")
-        except (BlockingIOError, OSError):
-            pass
+        self._streams.wake()
 
     def ask(self, receiver: str, verb: str, payload: bytes = b"", timeout: float = 30.0) -> Answer:
         with self._lock:
-            member = self._members.get(receiver)
-        if member is None:
-            raise FabricError(f"{receiver!r} is not there; is it running?")
-        if member.version != self.member.version:
-            raise FabricError(
-                f"{receiver!r} speaks protocol {member.version}, {self.name!r} speaks "
-                f"{self.member.version}; install the same version of swath on both"
-            )
-        replies = self._session.get(
-            f"{self._root}/ask/{receiver}/{verb}",
+            found = self._membership.find(receiver)
+        check_question(self.member, receiver, found and found[0], payload)
+        assert found is not None
+        try:
+            return _Answer(receiver, self._get(receiver, found[1], verb, payload, timeout))
+        except zenoh.ZError as error:
+            raise FabricError(f"{receiver!r} cannot be asked: {_first_line(error)}") from None
+
+    def _get(
+        self, receiver: str, identity: str, verb: str, payload: bytes, timeout: float
+    ) -> zenoh.Handler[zenoh.Reply]:
+        return self._session.get(
+            f"{self._root}/ask/{receiver}/{identity}/{verb}",
             payload=payload,
             timeout=timeout,
             congestion_control=zenoh.CongestionControl.BLOCK,
             express=True,
         )
-        return _Answer(receiver, replies)
 
     def members(self) -> tuple[Member, ...]:
         with self._lock:
-            return tuple(self._members[name] for name in sorted(self._members))
+            return self._membership.members()
 
     def close(self) -> None:
-        self._session.close()
-        self._close_sockets()
-
-    def _close_sockets(self) -> None:
-        self._streams.close()
-        self._wake_reader.close()
-        self._wake_writer.close()
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(zenoh.ZError):
+                self._session.close()  # type: ignore[no-untyped-call]
+            self._streams.close()
 
     # Called from Zenoh's thread
 
     def _on_query(self, query: zenoh.Query) -> None:
-        self._control.put(_Question(query))
+        question = _Question(query)
+        if question.verb == TAKEN:
+            question.answer()
+            self._must_leave = True
+        else:
+            self._control.put(question)
         self.wake()
 
     def _on_liveliness(self, sample: zenoh.Sample) -> None:
-        role, version, name = str(sample.key_expr).split("/")[-3:]
-        if name == self.name:
+        try:
+            role, version, name, identity = str(sample.key_expr).split("/")[-4:]
+            member = Member(name, role, int(version))
+        except ValueError:
+            logger.debug("not a member of ours: %s", sample.key_expr)
             return
-        member = Member(name, role, int(version))
         came = sample.kind == zenoh.SampleKind.PUT
         with self._lock:
-            if came:
-                self._members[name] = member
-            else:
-                self._members.pop(name, None)
-        self._control.put(Change(member, came))
+            changes = self._membership.apply(member, identity, came)
+            is_younger = came and not self._membership.is_elder(name, identity)
+            self._must_leave = self._must_leave or self._membership.is_taken
+        for change in changes:
+            self._control.put(change)
+        if is_younger:
+            with contextlib.suppress(zenoh.ZError):
+                self._get(name, identity, TAKEN, b"", TAKEN_TIMEOUT)
         self.wake()
 
 
@@ -221,16 +246,18 @@ class _Question:
         return payload.to_bytes()
 
     def answer(self, payload: bytes = b"") -> None:
-        self._query.reply(self._query.key_expr, payload)
-        self._query.drop()
+        with contextlib.suppress(zenoh.ZError):  # The asker has gone, or we have left.
+            self._query.reply(self._query.key_expr, payload)
+            self._query.drop()  # type: ignore[no-untyped-call]
 
     def refuse(self, reason: str) -> None:
-        self._query.reply_err(reason.encode())
-        self._query.drop()
+        with contextlib.suppress(zenoh.ZError):
+            self._query.reply_err(reason.encode())
+            self._query.drop()  # type: ignore[no-untyped-call]
 
 
 class _Answer:
-    def __init__(self, receiver: str, replies: zenoh.handlers.Handler) -> None:
+    def __init__(self, receiver: str, replies: zenoh.Handler[zenoh.Reply]) -> None:
         self._receiver = receiver
         self._replies = replies
 
@@ -238,6 +265,7 @@ class _Answer:
         for reply in self._replies:
             if reply.ok is not None:
                 return bytes(reply.ok.payload.to_bytes())
+            assert reply.err is not None
             reason = reply.err.payload.to_bytes().decode(errors="replace")
             if reason == "Timeout":
                 break
@@ -250,8 +278,6 @@ def data_place(listen: Sequence[str]) -> tuple[str | None, int]:
     for endpoint in listen:
         if endpoint.startswith("tcp/"):
             host, _, port = endpoint.removeprefix("tcp/").rpartition(":")
-            if not port.isdigit():
-                break
             return host, int(port) + 1 if int(port) else 0
         raise FabricError(f"--listen {endpoint!r} is not understood; write e.g. tcp/10.0.0.9:7447")
     return None, 0
@@ -272,13 +298,17 @@ def _open(endpoints: Endpoints) -> zenoh.Session:
             config.insert_json5(key, json.dumps(value))
         return zenoh.open(config)
     except zenoh.ZError as error:
-        raise FabricError(_explain(endpoints, str(error))) from None
+        raise FabricError(_explain(endpoints, error)) from None
 
 
-def _explain(endpoints: Endpoints, reason: str) -> str:
+def _explain(endpoints: Endpoints, error: Exception) -> str:
     listen = ", ".join(endpoints.listen)
-    if "address already in use" in reason.lower():
+    if "address already in use" in str(error).lower():
         return f"the port of {listen} is in use; choose another with --listen"
     ways = ", ".join((*endpoints.listen, *endpoints.connect)) or "nothing"
-    first = reason.splitlines()[0] if reason else "unknown reason"
-    return f"cannot join the cluster over {ways}: {first}"
+    return f"cannot join the cluster over {ways}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    """What Zenoh says, without where in its source it says so."""
+    return str(error).partition(" at /")[0].partition("\n")[0] or "unknown reason"

@@ -16,11 +16,10 @@ so that a NaN spreads as far (an infinity under an antialiasing filter may becom
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil, prod
-from typing import Any
 
 import numpy as np
 
@@ -83,7 +82,7 @@ class Resize(SplitRule):
         (name,) = emitter.node(
             op.type,
             [name, *_native_inputs(op, axes, slabs, emitter)],
-            attributes=_native_attributes(op, axes),
+            attributes={**op.attributes, "axes": None, "keep_aspect_ratio_policy": None},
         )
         return (emit_crop(emitter, name, Region(slab.made for slab in slabs), made),)
 
@@ -185,7 +184,7 @@ def _scales(op: Operator) -> tuple[tuple[float, ...], tuple[int, ...]] | None:
     shape = op.input_shape()
     axes = [axis % len(shape) for axis in op.attribute("axes") or range(len(shape))]
     versioned = op.type == "Resize" and op.opset > 10
-    given = op.attribute("scales") if op.own_inputs == 1 else op.value(2 if versioned else 1)
+    given = op.value(2 if versioned else 1)
     if given is not None and len(given):
         if len(given) != len(axes):
             return None
@@ -254,10 +253,12 @@ def _native_slabs(axes: Sequence[ResizedAxis], region: Region) -> tuple[Slab, ..
 
 
 def _fit_scales(axes: Sequence[ResizedAxis], slabs: Sequence[Slab]) -> bool:
-    """Whether the scales alone lead to the slabs' extents."""
+    """Whether the scales alone lead to the slabs' extents, for the kernel (in float32) as well as
+    for shape inference (in more)."""
     return all(
-        _resized(axis.scale, slab.inputs[1] - slab.inputs[0]) == slab.extent
+        _resized(axis.scale, extent) == int(axis.scale * extent) == slab.extent
         for axis, slab in zip(axes, slabs, strict=True)
+        for extent in (slab.inputs[1] - slab.inputs[0],)
     )
 
 
@@ -306,8 +307,6 @@ def _slab(axis: ResizedAxis, outputs: Interval) -> Slab | None:
 def _native_inputs(
     op: Operator, axes: Sequence[ResizedAxis], slabs: Sequence[Slab], emitter: Emitter
 ) -> list[str | None]:
-    if op.own_inputs == 1:
-        return []
     scales = emitter.constant(np.array([axis.scale for axis in axes], np.float32))
     if op.type == "Upsample" or op.opset <= 10:
         return [scales]
@@ -320,13 +319,6 @@ def _native_inputs(
         return [roi, scales]
     sizes = emitter.constant(np.array([slab.extent for slab in slabs], np.int64))
     return [roi, empty, sizes]
-
-
-def _native_attributes(op: Operator, axes: Sequence[ResizedAxis]) -> Mapping[str, Any]:
-    dropped: dict[str, Any] = {"axes": None, "keep_aspect_ratio_policy": None}
-    if op.own_inputs == 1:
-        dropped["scales"] = [axis.scale for axis in axes]
-    return {**op.attributes, **dropped}
 
 
 # Gathers

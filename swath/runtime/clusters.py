@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
@@ -158,11 +158,17 @@ class ClusterSession:
 class LocalCluster(ClusterSession):
     """Worker processes on this machine, started here and stopped with it.
 
+    ``workers``: how many, or their names (those of a plan's devices, say).
+
     >>> with LocalCluster(2) as cluster:                                    # doctest: +SKIP
     ...     report = cluster.run(swath.load("zoo:vgg16"))
     """
 
-    def __init__(self, workers: int = 2, *, threads: int = 1, memory: int | None = None) -> None:
+    def __init__(
+        self, workers: int | Sequence[str] = 2, *, threads: int = 1, memory: int | None = None
+    ) -> None:
+        if isinstance(workers, int):
+            workers = [f"worker-{index}" for index in range(workers)]
         self._workers = LocalWorkers(workers, threads, memory)
         super().__init__(self._workers.coordinator, local_cluster(self._workers.names), threads)
 

@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
 from swath.errors import FabricError
@@ -17,16 +18,18 @@ STOP_TIMEOUT = 5.0
 
 
 class LocalWorkers:
-    """``count`` worker processes and a coordinator that is joined to them.
+    """Worker processes of these names and a coordinator that is joined to them.
 
     The workers stop with `close`, with the ``with`` block, and with the process that made them,
     however it ends.
     """
 
-    def __init__(self, count: int, threads: int = 1, memory: int | None = None) -> None:
-        if count < 1:
-            raise FabricError(f"a cluster needs at least one worker, not {count}")
-        self.names = tuple(f"worker-{index}" for index in range(count))
+    def __init__(
+        self, names: Sequence[str], threads: int = 1, memory: int | None = None
+    ) -> None:
+        if not names:
+            raise FabricError("a cluster needs at least one worker, not 0")
+        self.names = tuple(names)
         self._cluster = f"local-{secrets.token_hex(4)}"
         endpoint = f"tcp/127.0.0.1:{free_port()}"
         self.coordinator = Coordinator(

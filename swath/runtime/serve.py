@@ -7,16 +7,24 @@ Kept apart from the command line so that a worker loads no more than it needs: r
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
+from typing import NoReturn
 
 from swath.errors import SwathError
 from swath.fabric.zenoh import Endpoints, ZenohFabric
 from swath.runtime.worker import Worker
+
+DEFAULT_ENDPOINT = "tcp/127.0.0.1:7447"
+"""Where a worker listens that is told nothing else: this machine only."""
+
+DISCOVERED_ENDPOINT = "tcp/0.0.0.0:0"
+"""Where a worker listens that is to be discovered: every network, on a free port."""
 
 READY = "ready"
 """What a worker prints on stdout, with its name, once it has joined."""
@@ -57,21 +65,87 @@ def _stop_at_end_of_input(worker: Worker) -> None:
     worker.stop()
 
 
+def _is_loopback(endpoint: str) -> bool:
+    host = endpoint.partition("/")[2].rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="swath worker",
+        description="Be a device of a cluster, until stopped.",
+        epilog=f"Told nothing of where, a worker listens on {DEFAULT_ENDPOINT}.",
+    )
+    add = parser.add_argument
+    add("--name", default=default_name(), help="this worker's own name (default: host and process)")
+    add(
+        "--listen",
+        action="append",
+        default=[],
+        metavar="ENDPOINT",
+        help="take connections here, e.g. tcp/10.0.0.9:7447, and tensors on the port after it",
+    )
+    add(
+        "--connect",
+        action="append",
+        default=[],
+        metavar="ENDPOINT",
+        help="join a member of the cluster that listens there",
+    )
+    add("--discover", action="store_true", help="find the others by multicast")
+    add("--cluster-name", default="default", metavar="NAME", help="of several on one network")
+    add("--threads", type=_threads, default=1, metavar="T", help="for computing (default: 1)")
+    add("--memory", type=_memory, default=None, help="use no more than this, e.g. 1GiB")
+    add("--log-level", type=str.upper, default="WARNING", choices=_LOG_LEVELS)
+    add("--attached", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def _threads(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads; give 1 or more")
+    return int(text)
+
+
+def _memory(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    from swath.cluster import parse_memory  # Heavy, and seldom wanted.
+
+    try:
+        return parse_memory(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 2, and one line on stderr, for what the user can mend."""
-    parser = argparse.ArgumentParser(prog="swath worker")
-    parser.add_argument("--name", default=default_name())
-    parser.add_argument("--listen", action="append", default=[])
-    parser.add_argument("--connect", action="append", default=[])
-    parser.add_argument("--discover", action="store_true")
-    parser.add_argument("--cluster-name", default="default")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--memory", type=int, default=None)
-    parser.add_argument("--attached", action="store_true")
-    parser.add_argument("--log-level", default="WARNING")
+    parser = _parser()
+    # A word of its own for what argparse would spread over several lines.
+    parser.error = _refuse  # type: ignore[method-assign]
     options = parser.parse_args(arguments)
     logging.basicConfig(level=options.log_level, format=f"%(levelname)s {options.name}: %(message)s")
-    endpoints = Endpoints(tuple(options.listen), tuple(options.connect), options.discover)
+    listen = options.listen
+    if options.discover and not listen:
+        listen = [DISCOVERED_ENDPOINT]
+    elif not listen and not options.connect:
+        listen = [DEFAULT_ENDPOINT]
+    exposed = [endpoint for endpoint in listen if not _is_loopback(endpoint)]
+    if exposed:
+        print(
+            f"swath: {', '.join(exposed)} is open to the network and not yet protected: whoever "
+            "reaches it can use this worker and read what it computes; use it on networks you trust",
+            file=sys.stderr,
+        )
+    endpoints = Endpoints(tuple(listen), tuple(options.connect), options.discover)
     try:
         serve(
             options.name,
@@ -85,6 +159,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"swath: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"swath: {message} (see 'swath worker --help')", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,11 @@ class Verification:
     bit_exact: bool
     tensors: int
     split_flops_share: float
-    within_tolerance: bool
+    tolerance: float
+
+    @property
+    def within_tolerance(self) -> bool:
+        return self.worst.relative <= self.tolerance
 
 
 EXACT_TOLERANCE = 1e-5
@@ -80,7 +84,7 @@ def verify_plan(
         bit_exact=all(difference.bit_exact for difference in differences.values()),
         tensors=len(differences),
         split_flops_share=split_flops_share(plan, split_graph),
-        within_tolerance=worst.relative <= tolerance,
+        tolerance=tolerance,
     )
 
 

@@ -1,0 +1,22 @@
+"""The command line: parses, calls Swath's Python API, prints. One small file per command.
+
+`main` is the entry point. A worker goes past typer and rich straight to its own module, so that it
+starts fast and stays small.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["worker"]:
+        from swath.cli.worker import run_worker
+
+        return run_worker(arguments[1:])
+    from swath.cli.app import run
+
+    return run(arguments)

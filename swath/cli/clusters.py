@@ -1,0 +1,50 @@
+"""Which cluster a command works on: workers started here, or workers that are up elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import swath
+from swath.errors import ClusterError, PlanError
+
+DEFAULT_WORKERS = 2
+
+
+def open_cluster(
+    *,
+    local: int | None = None,
+    threads: int = 1,
+    plan: swath.Plan | None = None,
+    cluster_file: Path | None = None,
+    connect: list[str] | None = None,
+    listen: str | None = None,
+    discover: bool = False,
+    cluster_name: str = "default",
+) -> swath.ClusterSession:
+    """A session; to be closed by the caller. Without any word of a cluster: two workers here."""
+    elsewhere = cluster_file is not None or bool(connect) or discover
+    if elsewhere and local is not None:
+        raise ClusterError("--local starts workers here; leave it away with a cluster elsewhere")
+    if not elsewhere:
+        return swath.LocalCluster(_local_workers(local, plan), threads=threads)
+    return swath.connect(
+        None if cluster_file is None else swath.load_cluster(cluster_file),
+        endpoints=tuple(connect or ()),
+        listen=listen,
+        discover=discover,
+        cluster_name=cluster_name,
+        threads=threads,
+    )
+
+
+def _local_workers(local: int | None, plan: swath.Plan | None) -> int | tuple[str, ...]:
+    """How many, or with a plan: the devices that it names."""
+    if plan is None:
+        return DEFAULT_WORKERS if local is None else local
+    named = plan.devices_used
+    if local is not None and local != len(named):
+        raise PlanError(
+            f"the plan uses {len(named)} devices ({', '.join(named)}), --local starts {local}; "
+            "leave --local away or plan again"
+        )
+    return named

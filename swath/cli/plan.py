@@ -1,0 +1,135 @@
+"""`swath plan`: choose a plan, write it down and draw it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import swath.api
+from swath.cli.clusters import open_cluster
+from swath.cli.options import (
+    AsJson,
+    Dimensions,
+    Local,
+    Model,
+    Objective,
+    PictureFile,
+    PlannerName,
+    PlannerOptions,
+    Weights,
+    parse_dimensions,
+    parse_planner_options,
+)
+from swath.cli.output import (
+    check_picture_name,
+    check_writable,
+    console,
+    facts,
+    file_stem,
+    format_bytes,
+    format_ms,
+    output_file,
+    print_json,
+)
+from swath.cli.pictures import save_picture
+from swath.cli.progress import Display
+from swath.errors import ClusterError, PlanError
+from swath.plan.compile import compile_plan
+from swath.plan.memory import peak_memory
+from swath.planners import known_planners, make_planner
+from swath.runtime.clusters import DEFAULT_PLANNER
+
+
+def plan(
+    model: Model,
+    cluster: Annotated[
+        Path | None, typer.Option("--cluster", metavar="FILE", help="A cluster file.")
+    ] = None,
+    local: Local = None,
+    planner: PlannerName = DEFAULT_PLANNER,
+    option: PlannerOptions = None,
+    objective: Annotated[Objective, typer.Option("--objective", help="What is best.")] = "latency",
+    deadline: Annotated[
+        float | None, typer.Option("--deadline", metavar="MS", help="For --objective energy.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write the plan (JSON) here."),
+    ] = None,
+    picture: PictureFile = None,
+    dim: Dimensions = None,
+    weights: Weights = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose a plan for a cluster, from its file or for N equal workers on this machine."""
+    for path in (output, picture):
+        check_writable(path)
+    check_picture_name(picture)
+    if (cluster is None) == (local is None):
+        raise ClusterError("a plan is for one cluster: give --cluster FILE or --local N")
+    options = parse_planner_options(option)
+    make_planner(planner, **options)
+    _check_objective(planner, objective, deadline)
+    described = None if cluster is None else swath.load_cluster(cluster)
+    with Display(quiet=as_json) as display:
+        display.step(f"loading {model}")
+        graph = swath.load(model, dimensions=parse_dimensions(dim), weights=weights)
+        if described is None:
+            display.step("measuring a worker")
+            with open_cluster(local=local) as session:
+                described = session.cluster
+        display.step(f"planning with {planner}")
+        start = time.perf_counter()
+        made = swath.api.plan(graph, described, planner, **options)
+        seconds = time.perf_counter() - start
+        programs = compile_plan(made)
+        plan_path = output or output_file(f"plan-{file_stem(model)}-{made.planner}.json")
+        swath.save_plan(made, plan_path)
+        picture_path = save_picture(made, model, picture)
+    peaks = peak_memory(programs)
+    report: dict[str, Any] = {
+        "model": model,
+        "planner": made.planner,
+        "predicted_ms": None,
+        "plan_ms": seconds * 1e3,
+        "lower_bound_ms": None,
+        "devices_used": list(made.devices_used),
+        "stages": len(made.stages),
+        "peak_memory_bytes": max(peaks.values(), default=0),
+        "memory_by_device_bytes": peaks,
+        "bytes_moved": programs.bytes_moved,
+        "plan": str(plan_path),
+        "picture": str(picture_path),
+    }
+    if as_json:
+        print_json(report)
+        return
+    memory = ", ".join(f"{name} {format_bytes(nbytes)}" for name, nbytes in peaks.items())
+    console().print(
+        facts(
+            {
+                "planner": made.planner,
+                "devices": f"{len(made.devices_used)}: {', '.join(made.devices_used)}",
+                "stages": f"{len(made.stages)} ({len(made.tiles)} tiles)",
+                "bytes moved": f"{format_bytes(programs.bytes_moved)} per inference",
+                "memory": memory,
+                "planned in": format_ms(seconds * 1e3),
+                "plan": str(plan_path),
+                "picture of the plan": str(picture_path),
+            }
+        )
+    )
+
+
+def _check_objective(planner: str, objective: Objective, deadline: float | None) -> None:
+    info = next(info for info in known_planners() if info.name == planner)
+    if objective not in info.objectives:
+        raise PlanError(
+            f"planner {planner!r} knows no objective {objective!r}; "
+            f"it plans for {', '.join(info.objectives)}"
+        )
+    if deadline is not None and objective != "energy":
+        raise PlanError("--deadline bounds the latency of --objective energy; leave it away")

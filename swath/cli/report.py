@@ -1,0 +1,64 @@
+"""The report of a run: as `run` and `demo` print it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from swath.cli.output import format_bytes, format_ms
+from swath.runtime.clusters import RunReport
+from swath.runtime.plain import Milliseconds
+
+
+def run_report(report: RunReport) -> dict[str, Any]:
+    """The keys of `swath run --json`."""
+    return {
+        "latency_ms": asdict(report.latency),
+        "single_ms": None if report.single is None else asdict(report.single),
+        "speedup": report.speedup,
+        "max_abs_diff": report.max_abs_diff,
+        "bit_exact": report.bit_exact,
+        "bytes_moved": report.bytes_moved,
+        "predicted_ms": None,
+        "devices": list(report.plan.devices_used),
+        "planner": report.plan.planner,
+        "stages": len(report.plan.stages),
+    }
+
+
+def run_facts(report: RunReport) -> dict[str, str]:
+    """The same for people."""
+    devices = report.plan.devices_used
+    rows = {
+        "devices": f"{len(devices)}: {', '.join(devices)}",
+        "plan": f"{len(report.plan.stages)} stages, by planner {report.plan.planner}",
+        "latency": _times(report.latency),
+    }
+    if report.single is not None:
+        rows["one device alone"] = _times(report.single)
+    if report.speedup is not None:
+        rows["speed-up"] = f"{report.speedup:.2f}"
+    if report.bit_exact:
+        rows["result"] = "equal to the last bit"
+    elif report.max_abs_diff is not None:
+        rows["result"] = f"differs by at most {report.max_abs_diff:.3g}"
+    rows["bytes moved"] = f"{format_bytes(report.bytes_moved)} per inference"
+    return rows
+
+
+def advice(report: RunReport) -> str | None:
+    """What to say when the split is not faster; None when it is."""
+    if report.speedup is None or report.speedup > 1 or len(report.plan.devices_used) < 2:
+        return None
+    return (
+        "One device alone is faster here: what the devices say to each other takes longer than the "
+        "computing it saves. Try --planner whole, fewer devices, a larger input (zoo:NAME@HxW), "
+        "or make sure that each worker has a core of its own."
+    )
+
+
+def _times(times: Milliseconds) -> str:
+    return (
+        f"{format_ms(times.median)} (median; 95% {format_ms(times.p95)}, "
+        f"best {format_ms(times.min)})"
+    )

@@ -1,0 +1,144 @@
+"""`swath run`: the real thing, over the fabric."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import swath
+from swath.cli.clusters import open_cluster
+from swath.cli.options import (
+    DEFAULT_MEAN,
+    DEFAULT_STD,
+    AsJson,
+    ClusterFile,
+    ClusterName,
+    Connect,
+    Dimensions,
+    Discover,
+    Input,
+    Listen,
+    Local,
+    Mean,
+    Model,
+    PictureAxes,
+    PictureFile,
+    PlanFile,
+    PlannerName,
+    PlannerOptions,
+    Repeat,
+    Seed,
+    Size,
+    Std,
+    Threads,
+    Timeout,
+    Weights,
+    parse_dimensions,
+    parse_planner_options,
+    parse_preparation,
+)
+from swath.cli.output import (
+    check_picture_name,
+    check_writable,
+    console,
+    facts,
+    print_json,
+)
+from swath.cli.pictures import save_picture
+from swath.cli.progress import Display
+from swath.cli.report import advice, run_facts, run_report
+from swath.planners import make_planner
+from swath.runtime.clusters import DEFAULT_PLANNER
+from swath.runtime.output_files import write_outputs
+
+
+def run(
+    model: Model,
+    input_file: Input = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.npz", help="Write the outputs, by name."),
+    ] = None,
+    local: Local = None,
+    threads: Threads = 1,
+    cluster: ClusterFile = None,
+    connect: Connect = None,
+    discover: Discover = False,
+    listen: Listen = None,
+    cluster_name: ClusterName = "default",
+    planner: PlannerName = DEFAULT_PLANNER,
+    option: PlannerOptions = None,
+    plan: PlanFile = None,
+    repeat: Repeat = 10,
+    timeout: Timeout = 60.0,
+    seed: Seed = 0,
+    size: Size = None,
+    mean: Mean = DEFAULT_MEAN,
+    std: Std = DEFAULT_STD,
+    layout: PictureAxes = None,
+    dim: Dimensions = None,
+    weights: Weights = None,
+    picture: PictureFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a model split over workers, in turn with plain ONNX Runtime on one device.
+
+    Without a cluster: two workers on this machine, one thread each.
+    """
+    for path in (output, picture):
+        check_writable(path)
+    check_picture_name(picture)
+    options = parse_planner_options(option)
+    make_planner(planner, **options)  # Said now if there is none such, not after a minute's work.
+    preparation = parse_preparation(size, mean, std, layout)
+    dimensions = parse_dimensions(dim)
+    chosen = None if plan is None else swath.load_plan(plan)
+    with Display(quiet=as_json) as display:
+        display.step(f"loading {model}")
+        graph = swath.load(model, dimensions=dimensions, weights=weights)
+        if input_file is None:
+            inputs = swath.random_inputs(graph, seed)
+        else:
+            inputs = swath.read_inputs(graph, input_file, preparation)
+        display.step("joining the workers")
+        with open_cluster(
+            local=local,
+            threads=threads,
+            plan=chosen,
+            cluster_file=cluster,
+            connect=connect,
+            listen=listen,
+            discover=discover,
+            cluster_name=cluster_name,
+        ) as session:
+            if chosen is None:
+                display.step(f"planning with {planner}")
+                chosen = session.plan(graph, planner, **options)
+            display.step(f"installing, then {repeat} inferences")
+            report = session.run(
+                graph,
+                inputs,
+                plan=chosen,
+                repeat=repeat,
+                timeout=timeout,
+                progress=display.weights,
+            )
+    if output is not None:
+        write_outputs(output, report.outputs)
+    if picture is not None:
+        save_picture(report.plan, model, picture)
+    if as_json:
+        print_json({"model": model, **run_report(report)})
+        return
+    rows = run_facts(report)
+    if output is not None:
+        rows["outputs"] = str(output)
+    if picture is not None:
+        rows["picture of the plan"] = str(picture)
+    out = console()
+    out.print(facts(rows))
+    said = advice(report)
+    if said is not None:
+        out.print(f"\n{said}")

@@ -1,0 +1,4 @@
+"""What happened when, and who computes what: pictures.
+
+May import plan and what lies below it.
+"""
