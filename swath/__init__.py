@@ -74,7 +74,7 @@ __all__ = [
     "verify",
 ]
 
-# Imported when first asked for: a worker needs hardly any of it, and must start fast and stay small.
+# Imported when first asked for: a worker needs hardly any of it, and must start fast and small.
 _HOMES = {
     "swath.api": ("inspect", "load", "verify"),
     "swath.cluster": ("Cluster", "load_cluster"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from swath import zoo
 from swath.cluster import Cluster, local_cluster
 from swath.cost import nominal_costs
+from swath.errors import ModelError
 from swath.graph.graph import Graph
 from swath.graph.inspect import Inspection, inspect_graph
 from swath.graph.load import load_onnx
@@ -50,11 +51,14 @@ def load(
         if weights is not None:
             proto = zoo.replace_weights(proto, weights)
         return load_onnx(proto, dimensions)
+    if weights is not None:
+        raise ModelError(f"{weights} cannot replace weights: only a zoo model takes others")
     if hasattr(model, "state_dict"):
         from swath.graph.torch import export_module
 
-        return load_onnx(export_module(model, example), dimensions)
-    return load_onnx(model, dimensions)
+        module = cast("torch.nn.Module", model)
+        return load_onnx(export_module(module, example), dimensions)
+    return load_onnx(cast("str | bytes | onnx.ModelProto", model), dimensions)
 
 
 def inspect(graph: Graph) -> Inspection:

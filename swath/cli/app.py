@@ -61,7 +61,9 @@ def _main(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
@@ -89,7 +91,8 @@ def _explain(error: Exception) -> int:
     if isinstance(error, SwathError):
         text = str(error)
     elif isinstance(error, typer.TyperException):
-        text = f"{error.format_message()} (see {_help_of(error)})"
+        said = error.format_message().replace("Value error, ", "").rstrip(".")
+        text = f"{said} (see {_help_of(error)})"
     elif isinstance(error, MemoryError):
         text = "out of memory; use more devices or a smaller input"
     elif isinstance(error, BrokenPipeError):

@@ -13,7 +13,7 @@ from swath.cli.options import AsJson, Local, PictureFile, Repeat, Threads
 from swath.cli.output import check_picture_name, check_writable, console, facts, print_json
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
-from swath.cli.report import advice, run_facts, run_report
+from swath.cli.report import advice, exit_status, run_facts, run_report
 from swath.errors import InputError
 
 
@@ -38,13 +38,12 @@ def demo(
         display.step(f"starting {local} workers")
         with swath.LocalCluster(2 if local is None else local, threads=threads) as cluster:
             plan = cluster.plan(graph)
-            display.step(f"installing, then {repeat} inferences")
-            report = cluster.run(
-                graph, inputs, plan=plan, repeat=repeat, progress=display.weights
-            )
-        display.step("comparing every stage")
-        found = swath.verify(graph, plan=plan, inputs=inputs)
-        path = save_picture(plan, model, picture)
+            display.step("installing")
+            cluster.deploy(graph, plan, display.weights)
+            display.rest()
+            report = cluster.run(graph, inputs, plan=plan, repeat=repeat)
+    found = swath.verify(graph, plan=plan, inputs=inputs)
+    path = save_picture(plan, model, picture)
     if as_json:
         print_json(
             {
@@ -57,19 +56,30 @@ def demo(
                 "picture": str(path),
             }
         )
-        return
+    else:
+        _show(model, photograph, report, found, path)
+    raise typer.Exit(exit_status(report) or int(not found.within_tolerance))
+
+
+def _show(
+    model: str,
+    photograph: Path,
+    report: swath.RunReport,
+    found: swath.Verification,
+    picture: Path,
+) -> None:
+    rows = run_facts(report)
+    rows["every stage"] = f"{found.tensors} tensors compared with the unsplit model's: " + (
+        "all equal to the last bit"
+        if found.bit_exact
+        else f"the largest difference is {found.worst.relative:.1g} of the largest value"
+    )
+    rows["picture of the plan"] = str(picture)
     out = console()
     out.print(
         f"{model} with seeded weights on the photograph {photograph.name}, "
-        f"{len(plan.devices_used)} workers on this machine\n"
+        f"workers on this machine: {len(report.plan.devices_used)}\n"
     )
-    rows = run_facts(report)
-    rows["every stage"] = (
-        f"{found.tensors} tensors compared with the unsplit model's: "
-        + ("all equal to the last bit" if found.bit_exact else
-           f"the largest relative difference is {found.worst.relative:.2g}")
-    )  # fmt: skip
-    rows["picture of the plan"] = str(path)
     out.print(facts(rows))
     said = advice(report)
     if said is not None:

@@ -103,11 +103,13 @@ def _show(model: str, found: Inspection) -> None:
             {
                 "model": f"{model} (opset {found.opset})",
                 "inputs": ", ".join(f"{t.name} {_shape(t.shape)} {t.dtype}" for t in found.inputs),
-                "outputs": ", ".join(f"{t.name} {_shape(t.shape)} {t.dtype}" for t in found.outputs),
+                "outputs": ", ".join(
+                    f"{t.name} {_shape(t.shape)} {t.dtype}" for t in found.outputs
+                ),
                 "operators": str(len(found.operators)),
                 "FLOPs": format_flops(found.flops),
                 "parameters": f"{found.parameters:,} ({format_bytes(found.weight_bytes)})",
-                "activations": f"{format_bytes(found.activation_peak_bytes)} alive at once, at most",
+                "activations": f"{format_bytes(found.activation_peak_bytes)} at once, at most",
                 "legal cuts": str(len(found.cuts)),
             }
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from rich.table import Table
 from swath.errors import SwathError
 
 OUTPUT_FOLDER = Path("swath-out")
+PIPED_WIDTH = 160
+"""Characters of a line where stdout is no terminal."""
+
 PICTURE_SUFFIXES = (".png", ".svg")
 
 
@@ -35,7 +39,8 @@ def _plain(value: Any) -> Any:
 
 def console() -> Console:
     """For people, on stdout; paths and names are not taken for markup."""
-    return Console(markup=False, highlight=False, soft_wrap=True)
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(markup=False, highlight=False, width=width)
 
 
 def facts(rows: Mapping[str, str]) -> Table:

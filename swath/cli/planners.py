@@ -30,5 +30,7 @@ def planners(as_json: AsJson = False) -> None:
         if info.paper:
             what.append(f"paper: {info.paper}")
         what += [f"--option {option}=...: {text}" for option, text in info.options.items()]
-        table.add_row(info.name, ", ".join(info.splits), ", ".join(info.objectives), "\n".join(what))
+        table.add_row(
+            info.name, ", ".join(info.splits), ", ".join(info.objectives), "\n".join(what)
+        )
     console().print(table)

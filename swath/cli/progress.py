@@ -7,7 +7,23 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+)
+from rich.text import Text
+
+
+class _Bytes(DownloadColumn):
+    """Nothing for a step whose end is not known."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
 
 
 class Display:
@@ -18,7 +34,7 @@ class Display:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            DownloadColumn(),
+            _Bytes(),
             console=Console(file=sys.stderr, markup=False),
             transient=True,
             disable=quiet or not sys.stderr.isatty(),
@@ -36,6 +52,10 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._progress.stop()
+
+    def rest(self) -> None:
+        """Show nothing more: what is measured now must have the processor to itself."""
         self._progress.stop()
 
     def step(self, text: str) -> None:

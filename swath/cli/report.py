@@ -17,7 +17,9 @@ def run_report(report: RunReport) -> dict[str, Any]:
         "single_ms": None if report.single is None else asdict(report.single),
         "speedup": report.speedup,
         "max_abs_diff": report.max_abs_diff,
+        "max_rel_diff": report.max_rel_diff,
         "bit_exact": report.bit_exact,
+        "within_tolerance": report.within_tolerance,
         "bytes_moved": report.bytes_moved,
         "predicted_ms": None,
         "devices": list(report.plan.devices_used),
@@ -41,7 +43,11 @@ def run_facts(report: RunReport) -> dict[str, str]:
     if report.bit_exact:
         rows["result"] = "equal to the last bit"
     elif report.max_abs_diff is not None:
-        rows["result"] = f"differs by at most {report.max_abs_diff:.3g}"
+        verdict = "within tolerance" if report.within_tolerance else "BEYOND TOLERANCE"
+        rows["result"] = (
+            f"{verdict}: differs by {report.max_abs_diff:.1g} "
+            f"({report.max_rel_diff:.0e} of the largest value)"
+        )
     rows["bytes moved"] = f"{format_bytes(report.bytes_moved)} per inference"
     return rows
 
@@ -62,3 +68,8 @@ def _times(times: Milliseconds) -> str:
         f"{format_ms(times.median)} (median; 95% {format_ms(times.p95)}, "
         f"best {format_ms(times.min)})"
     )
+
+
+def exit_status(report: RunReport) -> int:
+    """1 where the outputs are beyond tolerance."""
+    return 1 if report.within_tolerance is False else 0

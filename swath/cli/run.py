@@ -48,7 +48,7 @@ from swath.cli.output import (
 )
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
-from swath.cli.report import advice, run_facts, run_report
+from swath.cli.report import advice, exit_status, run_facts, run_report
 from swath.planners import make_planner
 from swath.runtime.clusters import DEFAULT_PLANNER
 from swath.runtime.output_files import write_outputs
@@ -116,29 +116,25 @@ def run(
             if chosen is None:
                 display.step(f"planning with {planner}")
                 chosen = session.plan(graph, planner, **options)
-            display.step(f"installing, then {repeat} inferences")
-            report = session.run(
-                graph,
-                inputs,
-                plan=chosen,
-                repeat=repeat,
-                timeout=timeout,
-                progress=display.weights,
-            )
+            display.step("installing")
+            session.deploy(graph, chosen, display.weights)
+            display.rest()
+            report = session.run(graph, inputs, plan=chosen, repeat=repeat, timeout=timeout)
     if output is not None:
         write_outputs(output, report.outputs)
     if picture is not None:
         save_picture(report.plan, model, picture)
     if as_json:
         print_json({"model": model, **run_report(report)})
-        return
-    rows = run_facts(report)
-    if output is not None:
-        rows["outputs"] = str(output)
-    if picture is not None:
-        rows["picture of the plan"] = str(picture)
-    out = console()
-    out.print(facts(rows))
-    said = advice(report)
-    if said is not None:
-        out.print(f"\n{said}")
+    else:
+        rows = run_facts(report)
+        if output is not None:
+            rows["outputs"] = str(output)
+        if picture is not None:
+            rows["picture of the plan"] = str(picture)
+        out = console()
+        out.print(facts(rows))
+        said = advice(report)
+        if said is not None:
+            out.print(f"\n{said}")
+    raise typer.Exit(exit_status(report))

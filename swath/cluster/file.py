@@ -111,6 +111,8 @@ def load_cluster(path: str | Path) -> Cluster:
 
 def parse_cluster(data: Any, origin: str = "cluster") -> Cluster:
     """The cluster that a cluster file's content describes; ``origin`` names it in errors."""
+    if not isinstance(data, dict):
+        raise ClusterError(f"{origin}: not a cluster file; it needs 'source' and 'devices'")
     try:
         entry = _ClusterEntry.model_validate(data)
         return _freeze(entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import numpy as np
 
@@ -53,6 +53,10 @@ class WeightStore:
                 target = common.relative_to(need.region).slices()
                 whole[target] = array[common.relative_to(region).slices()]
         return whole
+
+    def keep_only(self, digests: Container[str]) -> None:
+        """Drop everything else."""
+        self._held = {digest: held for digest, held in self._held.items() if digest in digests}
 
     @property
     def nbytes(self) -> int:

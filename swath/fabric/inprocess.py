@@ -159,6 +159,8 @@ class InProcessFabric:
         self.inbox.put(None)
 
     def ask(self, receiver: str, verb: str, payload: bytes = b"", timeout: float = 30.0) -> Answer:
+        if self.is_closed:
+            raise FabricError(f"{self.name!r} has left the cluster")
         other = self._hub.find(receiver)
         check_question(self.member, receiver, None if other is None else other.member, payload)
         assert other is not None

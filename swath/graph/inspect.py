@@ -25,7 +25,7 @@ class OperatorInfo:
 
     ``receptive_field``: extents (rows and columns of a picture) of the part of the model's first
     input that one entry in the middle of the first output depends on; None where there is no such
-    part. ``splittable_axes``: axes of the first output along which a part is cheaper than the whole.
+    part. ``splittable_axes``: axes of the first output along which parts cost less than the whole.
     """
 
     name: str

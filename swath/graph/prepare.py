@@ -30,6 +30,7 @@ from swath.graph.fold import (
     session,
     static_shape,
 )
+from swath.graph.kernel_shapes import check_windows, doubted_types, lighten_with
 from swath.graph.read import Skeleton, lighten, read, read_skeleton, relight
 
 __all__ = ["Skeleton", "load", "prepare", "read", "runtime_limits"]
@@ -110,12 +111,14 @@ def prepare_skeleton(skeleton: Skeleton, dimensions: Mapping[str, int]) -> Skele
     try:
         _finish(skeleton, _fold(skeleton))
         refusal = _refused(skeleton)
+    except ModelError:
+        raise
     except Exception as error:
         refusal = f"{type(error).__name__}: {error}"
     if refusal is not None:
         logger.debug("used unfolded, because folding failed: %s", refusal)
         skeleton = plain
-        _finish(skeleton, _infer(skeleton, {}))
+        _finish(skeleton, _infer(skeleton, {})[0])
         refusal = _refused(skeleton)
         if refusal is not None:
             raise ModelError(f"ONNX Runtime does not take the model: {refusal}")
@@ -138,18 +141,31 @@ def _fold(skeleton: Skeleton) -> dict[str, TypeProto]:
     while True:
         drop_identities(skeleton)
         drop_unused(skeleton)
-        types = _infer(skeleton, hints)
+        types, settled = _infer(skeleton, hints)
         if fold_constants(skeleton, types, failed):
             continue
-        learnt = _ask_runtime(skeleton, types)
+        learnt = _ask_runtime(skeleton, types, settled)
         if learnt.keys() <= hints.keys():
-            return types | hints
+            return types | hints | settled
         hints |= learnt
 
 
-def _infer(skeleton: Skeleton, hints: Mapping[str, TypeProto]) -> dict[str, TypeProto]:
-    """The type of every value, as far as ONNX can tell. ``hints``: what is known already."""
-    light = lighten(skeleton)
+def _infer(
+    skeleton: Skeleton, hints: Mapping[str, TypeProto]
+) -> tuple[dict[str, TypeProto], dict[str, TypeProto]]:
+    """The type of every value, as far as it can be told, and those among them that ONNX is not
+    trusted with. ``hints``: what is known already. Raises ModelError."""
+    settled: dict[str, TypeProto] = {}
+    while True:
+        types = _inferred(lighten_with(skeleton, settled), hints) | settled
+        # A shape that was wrong before may have misled those behind it.
+        settled = doubted_types(skeleton, types)
+        if all(types[name] == value_type for name, value_type in settled.items()):
+            check_windows(skeleton, types)
+            return types, settled
+
+
+def _inferred(light: onnx.ModelProto, hints: Mapping[str, TypeProto]) -> dict[str, TypeProto]:
     light.graph.value_info.extend(
         onnx.ValueInfoProto(name=name, type=value_type) for name, value_type in hints.items()
     )
@@ -161,20 +177,24 @@ def _infer(skeleton: Skeleton, hints: Mapping[str, TypeProto]) -> dict[str, Type
     return {value.name: value.type for value in (*graph.value_info, *graph.output, *graph.input)}
 
 
-def _ask_runtime(skeleton: Skeleton, types: Mapping[str, TypeProto]) -> dict[str, TypeProto]:
-    """What ONNX Runtime knows of shapes that ONNX cannot infer, of its own operators above all."""
+def _ask_runtime(
+    skeleton: Skeleton, types: Mapping[str, TypeProto], settled: Mapping[str, TypeProto]
+) -> dict[str, TypeProto]:
+    """What ONNX Runtime knows of shapes that ONNX cannot infer, of its own operators above all.
+    (It infers as ONNX does, so it is not asked for what is ``settled``.)"""
     graph = skeleton.proto.graph
     unknown = [
         name
         for node in graph.node
         for name in node.output
         if name
+        and name not in settled
         and static_shape(types.get(name)) is None
         and (name not in types or types[name].WhichOneof("value") in (None, "tensor_type"))
     ]
     if not unknown:
         return {}
-    light = lighten(skeleton)
+    light = lighten_with(skeleton, settled)
     del light.graph.output[:]
     light.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
     try:

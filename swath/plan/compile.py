@@ -96,12 +96,16 @@ class _Compiler:
         for place, tile in enumerate(self.plan.tiles):
             needs = self.geometries[place].needs
             tile_inputs.append(
-                [(name, region, self._find(place, tile, name, region)) for name, region in needs.items()]
+                [
+                    (name, region, self._find(place, tile, name, region))
+                    for name, region in needs.items()
+                ]
             )
             for tensor, region in tile.outputs.items():
                 self.holdings[tile.device, tensor].append(_Holding(region, place, None, None))
         gathered = [
-            (name, self.graph.tensors[name].whole, self._gather(name)) for name in self._made_outputs()
+            (name, self.graph.tensors[name].whole, self._gather(name))
+            for name in self._made_outputs()
         ]
         return self._assemble(tile_inputs, gathered)
 
@@ -119,9 +123,7 @@ class _Compiler:
     def _gather(self, name: str) -> list[_DraftPiece]:
         return self._find(len(self.plan.tiles), None, name, self.graph.tensors[name].whole)
 
-    def _find(
-        self, place: int, tile: Tile | None, tensor: str, need: Region
-    ) -> list[_DraftPiece]:
+    def _find(self, place: int, tile: Tile | None, tensor: str, need: Region) -> list[_DraftPiece]:
         """Pieces that make up ``need`` for a tile (None: for the coordinator)."""
         party = COORDINATOR if tile is None else tile.device
         pieces: list[_DraftPiece] = []
@@ -141,7 +143,9 @@ class _Compiler:
             pieces += [self._send(maker, party, tensor, part) for part in found]
             if not missing:
                 return pieces
-        where = "the model's outputs" if tile is None else f"stage {tile.stage!r} on {tile.device!r}"
+        where = (
+            "the model's outputs" if tile is None else f"stage {tile.stage!r} on {tile.device!r}"
+        )
         raise PlanError(
             f"plan: nobody makes {missing[0]} of tensor {tensor!r} before {where} needs it; "
             "add a tile that does"
@@ -205,7 +209,11 @@ class _Compiler:
         """What ``maker`` made of ``tensor``, whole, as the leader has received it."""
         region = self.plan.tiles[maker].outputs[tensor]
         for holding in self.holdings[leader, tensor]:
-            if holding.draft is not None and holding.draft.origin == maker and holding.region == region:
+            if (
+                holding.draft is not None
+                and holding.draft.origin == maker
+                and holding.region == region
+            ):
                 return holding
         draft = self._draft(maker, self.plan.tiles[maker].device, leader, maker)
         self._add(draft, tensor, _DraftPiece(region, region, maker))
@@ -253,7 +261,9 @@ class _Compiler:
             TileInput(self._box(name, region), tuple(_piece(piece, {}) for piece in pieces))
             for name, region, pieces in gathered
         )
-        inputs = tuple(self._box(name, self.graph.tensors[name].whole) for name in self.graph.inputs)
+        inputs = tuple(
+            self._box(name, self.graph.tensors[name].whole) for name in self.graph.inputs
+        )
         coordinator = Program(COORDINATOR, scatter, messages[COORDINATOR])
         version = hashlib.sha256(
             repr((sorted(models), by_device, coordinator, inputs, outputs)).encode()
@@ -290,7 +300,9 @@ class _Compiler:
             stage=tile.stage,
             model=digest,
             inputs=tuple(
-                TileInput(self._box(name, region), tuple(_piece(piece, step_of) for piece in pieces))
+                TileInput(
+                    self._box(name, region), tuple(_piece(piece, step_of) for piece in pieces)
+                )
                 for name, region, pieces in inputs
             ),
             outputs=tuple(self._box(name, region) for name, region in tile.outputs.items()),

@@ -35,9 +35,7 @@ def borders_first(plan: Plan, graph: Graph, costs: Costs) -> Plan:
 
     ``graph`` is the plan's graph with its reductions split.
     """
-    nodes = {
-        stage.name: [graph.index[name] for name in stage.nodes] for stage in plan.stages
-    }
+    nodes = {stage.name: [graph.index[name] for name in stage.nodes] for stage in plan.stages}
     geometries = [tile_geometry(graph, nodes[tile.stage], tile.outputs) for tile in plan.tiles]
     awaited = _awaited(plan, geometries)
     tiles: list[Tile] = []
@@ -52,9 +50,7 @@ def borders_first(plan: Plan, graph: Graph, costs: Costs) -> Plan:
     return replace(plan, tiles=tuple(tiles))
 
 
-def _awaited(
-    plan: Plan, geometries: Sequence[TileGeometry]
-) -> list[dict[str, list[Region]]]:
+def _awaited(plan: Plan, geometries: Sequence[TileGeometry]) -> list[dict[str, list[Region]]]:
     """By tile: the parts of its outputs that tiles on other devices need and do not hold."""
     held: dict[tuple[str, str], list[Region]] = defaultdict(list)
     for tile in plan.tiles:
@@ -104,10 +100,13 @@ def _bands(region: Region, parts: Sequence[Region]) -> _Bands | None:
                 high_start = min(high_start, part_lo)
         share = (low_end - lo + hi - high_start) / (hi - lo)
         if share <= WIDEST_BORDER and (best is None or share < best[0]):
-            best = share, _Bands(
-                region.replace(axis, (lo, low_end)) if low_end > lo else None,
-                region.replace(axis, (high_start, hi)) if high_start < hi else None,
-                region.replace(axis, (low_end, high_start)),
+            best = (
+                share,
+                _Bands(
+                    region.replace(axis, (lo, low_end)) if low_end > lo else None,
+                    region.replace(axis, (high_start, hi)) if high_start < hi else None,
+                    region.replace(axis, (low_end, high_start)),
+                ),
             )
     return None if best is None else best[1]
 

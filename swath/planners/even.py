@@ -8,6 +8,7 @@ exchanging it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from swath.errors import PlanError
 from swath.graph.codec import weightless
 from swath.graph.geometry import handed_on
@@ -97,10 +98,7 @@ def _stages_and_tiles(
         stages.append(stage)
         regions = {name: layouts.of(name, segment.mode) for name in made}
         for index, device in enumerate(layouts.shares.devices):
-            outputs = {
-                name: of_device[index]
-                for name, of_device in regions.items()
-            }
+            outputs = {name: of_device[index] for name, of_device in regions.items()}
             own = {name: region for name, region in outputs.items() if region is not None}
             if own:
                 tiles.append(Tile(device, stage.name, own))

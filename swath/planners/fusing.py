@@ -117,9 +117,7 @@ class _Search:
         self.devices = layouts.shares.devices
         self.last_reader = {
             name: len(graph.nodes) if name in graph.outputs else max(readers, default=-1)
-            for name, readers in (
-                (name, graph.consumers.get(name, ())) for name in graph.producers
-            )
+            for name, readers in ((name, graph.consumers.get(name, ())) for name in graph.producers)
         }
         self._missing = lru_cache(maxsize=None)(self._missing_bytes)
 
@@ -152,9 +150,12 @@ class _Search:
             while position > cuts[start]:
                 position -= 1
                 self._visit(position, stop, mode, wanted, seconds)
-            yield start, tuple(
-                _Walk(self.costs.overhead + spent if spent else 0.0, needs)
-                for spent, needs in zip(seconds, wanted, strict=True)
+            yield (
+                start,
+                tuple(
+                    _Walk(self.costs.overhead + spent if spent else 0.0, needs)
+                    for spent, needs in zip(seconds, wanted, strict=True)
+                ),
             )
 
     def _visit(

@@ -106,6 +106,8 @@ register_planner(
         "swath.planners.even:Even",
         "shares by device speed; layers fused while recomputing a halo is cheaper than exchanging it",
         splits=("rows", "cols", "grid", "channels"),
-        options={"split": "rows, cols, grid or channels; default: rows or channels, stage by stage"},
+        options={
+            "split": "rows, cols, grid or channels; default: rows or channels, stage by stage"
+        },
     )
 )

@@ -21,11 +21,12 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_memory, validate_plan
 from swath.planners import Problem, make_planner
-from swath.runtime.coordinator import Coordinator, Deployment, Progress
+from swath.runtime.coordinator import Coordinator, Deployment
+from swath.runtime.install import Progress
 from swath.runtime.local import LocalWorkers
 from swath.runtime.plain import Milliseconds, PlainRuntime
 from swath.runtime.probe import probe_model
-from swath.runtime.verify import compare
+from swath.runtime.verify import compare, tolerance
 
 DEFAULT_PLANNER = "even"
 
@@ -36,7 +37,7 @@ class RunReport:
 
     ``latency``: from the input array to the output array in the coordinator's memory. ``single``:
     plain ONNX Runtime alone, interleaved with the former; None where it was not asked for, as are
-    ``speedup`` and what compares the outputs.
+    ``speedup`` and what compares the outputs. ``max_rel_diff``: to the output's largest magnitude.
     """
 
     outputs: Mapping[str, np.ndarray] = field(repr=False)
@@ -44,12 +45,17 @@ class RunReport:
     latency: Milliseconds
     single: Milliseconds | None
     max_abs_diff: float | None
+    max_rel_diff: float | None
     bit_exact: bool | None
     bytes_moved: int
 
     @property
     def speedup(self) -> float | None:
         return None if self.single is None else self.single.median / self.latency.median
+
+    @property
+    def within_tolerance(self) -> bool | None:
+        return None if self.max_rel_diff is None else self.max_rel_diff <= tolerance(self.plan)
 
 
 class ClusterSession:
@@ -106,12 +112,16 @@ class ClusterSession:
         validate_plan(plan, graph)
         missing = sorted(set(plan.devices_used) - {d.name for d in self._cluster.workers})
         if missing:
-            raise PlanError(f"the plan uses device {missing[0]!r}, which this cluster lacks; plan again")
+            raise PlanError(
+                f"the plan uses device {missing[0]!r}, which this cluster lacks; plan again"
+            )
         programs = compile_plan(plan)
         validate_memory(plan, programs)
-        if programs.version not in self._deployed:
-            self._deployed[programs.version] = self.coordinator.install(programs, graph, progress)
-        return self._deployed[programs.version]
+        deployment = self._deployed.get(programs.version)
+        if deployment is None or not deployment.is_installed:
+            deployment = self.coordinator.install(programs, graph, progress)
+            self._deployed[programs.version] = deployment
+        return deployment
 
     def run(
         self,
@@ -150,6 +160,7 @@ class ClusterSession:
             latency=Milliseconds.of(split),
             single=Milliseconds.of(single) if single else None,
             max_abs_diff=max((d.absolute for d in differences), default=None),
+            max_rel_diff=max((d.relative for d in differences), default=None),
             bit_exact=all(d.bit_exact for d in differences) if differences else None,
             bytes_moved=deployment.programs.bytes_moved,
         )
@@ -220,7 +231,10 @@ def connect(
         found = coordinator.gather(timeout)
         if not found:
             tried = ", ".join(targets) or "multicast on the local network"
-            raise FabricError(f"no worker found within {timeout:g} s; tried {tried}")
+            raise FabricError(
+                f"no worker found within {timeout:g} s; tried {tried}; "
+                "start one with 'swath worker'"
+            )
         return ClusterSession(coordinator, local_cluster(found), threads)
     except BaseException:
         coordinator.close()

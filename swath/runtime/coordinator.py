@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import itertools
 import json
+import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,29 +17,17 @@ from typing import Any
 import numpy as np
 
 from swath.errors import FabricError, WorkerError
-from swath.fabric.fabric import CHUNK_BYTES, Address, Answer, Arrival, Change, Event
+from swath.fabric.fabric import Answer, Arrival, Change, Event
 from swath.fabric.frame import Frame, Kind
 from swath.graph.graph import Graph
-from swath.graph.weights import WeightSlice
-from swath.plan.memory import peak_memory
-from swath.plan.program import COORDINATOR, Program, Programs
-from swath.plan.transport import program_to_json, weight_to_json
-from swath.runtime.blobs import Wanted, chunks
+from swath.plan.program import Programs
 from swath.runtime.inputs import check_inputs
+from swath.runtime.install import CONTROL_TIMEOUT, Progress, bring, hear, understanding
 from swath.runtime.scatter import Gathering, scatter
 from swath.runtime.worker import Join, Key
 
-CONTROL_TIMEOUT = 30.0
-"""Seconds for a worker to answer a question that takes no computing."""
-
-COMMIT_TIMEOUT = 300.0
-"""Seconds for a worker to make its sessions."""
-
-WINDOW = 8
-"""Chunks of weights under way to one worker."""
-
-Progress = Callable[[str, int, int], None]
-"""(worker, bytes sent, bytes in all) while weights travel."""
+JOIN_TIMEOUT = 5.0
+"""Seconds for a worker to be there when a plan is installed."""
 
 
 @dataclass(slots=True)
@@ -61,15 +51,23 @@ class Coordinator:
 
     def __init__(self, join: Join) -> None:
         self._requests: dict[Key, _Request] = {}
+        self._installed: dict[str, frozenset[str]] = {}
+        self._salt = secrets.token_hex(8)
+        self._closed = False
         self._numbers = itertools.count(1)
+        self._installing = threading.Lock()
         self._sending = threading.Lock()
         self._receiving = threading.Lock()
         self._progressed = threading.Condition()
         self.fabric = join(self._land)
 
     def close(self) -> None:
-        """Leave the cluster; workers drop what was installed for this coordinator."""
-        self.fabric.close()
+        """Leave the cluster; workers drop what was installed for this coordinator. Requests in
+        flight in other threads end with FabricError. Safe to call twice."""
+        self._closed = True
+        self.fabric.wake()
+        with self._receiving, self._sending:
+            self.fabric.close()
 
     def __enter__(self) -> Coordinator:
         return self
@@ -85,7 +83,7 @@ class Coordinator:
 
     def wait_for(self, names: tuple[str, ...], timeout: float) -> None:
         """Until all these workers are there; raises FabricError for those that do not come."""
-        if not self._pump(lambda: set(names) <= set(self.workers()), timeout):
+        if not self.wait_until(lambda: set(names) <= set(self.workers()), timeout):
             missing = sorted(set(names) - set(self.workers()))
             raise FabricError(
                 f"worker {missing[0]!r} has not come within {timeout:.0f} s; is it running, "
@@ -94,9 +92,9 @@ class Coordinator:
 
     def gather(self, timeout: float, quiet: float = 0.3) -> tuple[str, ...]:
         """The workers that are found: waits for a first one, then until no more come."""
-        self._pump(lambda: bool(self.workers()), timeout)
+        self.wait_until(lambda: bool(self.workers()), timeout)
         found = self.workers()
-        while found and self._pump(partial(self._differs, found), quiet):
+        while found and self.wait_until(partial(self._differs, found), quiet):
             found = self.workers()
         return found
 
@@ -105,13 +103,14 @@ class Coordinator:
 
     def hello(self, worker: str) -> dict[str, Any]:
         """What a worker says of itself."""
-        said: dict[str, Any] = json.loads(self.fabric.ask(worker, "hello").result())
-        return said
+        return hear(worker, self.fabric.ask(worker, "hello", timeout=CONTROL_TIMEOUT))
 
     def time_model(self, worker: str, model: bytes) -> float:
         """Seconds that one run of an ONNX model (float inputs) takes a worker."""
         answer = self.fabric.ask(worker, "time", model, CONTROL_TIMEOUT)
-        return float(json.loads(answer.result())["seconds"])
+        said = hear(worker, answer)
+        with understanding(worker):
+            return max(1e-9, float(said["seconds"]))
 
     # Installing a plan
 
@@ -120,132 +119,104 @@ class Coordinator:
     ) -> Deployment:
         """Bring programs, tile models and weights to the workers and have them made ready.
 
-        ``graph`` holds the weights. Raises WorkerError or FabricError.
+        ``graph`` holds the weights. Raises WorkerError or FabricError; then the workers have
+        dropped what they had got.
         """
-        devices = tuple(programs.by_device)
-        self.wait_for(devices, CONTROL_TIMEOUT)
-        addresses = self._addresses(devices)
-        for device in devices:
-            self.fabric.reach(addresses[device])
-        peaks = peak_memory(programs)
-        asked = {
-            device: self._ask_install(device, program, programs.version, peaks[device], addresses)
-            for device, program in programs.by_device.items()
-        }
-        wanted = {
-            device: Wanted.from_json(json.loads(answer.result()))
-            for device, answer in asked.items()
-        }
-        for device, blobs in wanted.items():
-            self._send_blobs(device, blobs, programs, graph, progress)
-        version = json.dumps({"version": programs.version}).encode()
-        commits = [self.fabric.ask(d, "commit", version, COMMIT_TIMEOUT) for d in devices]
-        for commit in commits:
-            commit.result()
+        version = self._version(programs)
+        devices = frozenset(programs.by_device)
+        with self._installing:
+            if version not in self._installed:
+                self.wait_for(tuple(sorted(devices)), JOIN_TIMEOUT)
+                try:
+                    bring(self.fabric, version, programs, graph, progress)
+                except BaseException:
+                    self._tell_to_drop(version, devices)
+                    raise
+                self._installed[version] = devices
         return Deployment(self, programs, graph)
+
+    def is_installed(self, programs: Programs) -> bool:
+        """Whether requests can be made: False once a worker has gone, or after `drop`."""
+        return self._version(programs) in self._installed
 
     def drop(self, programs: Programs) -> None:
         """Have the workers forget a plan; weights stay with them."""
-        version = json.dumps({"version": programs.version}).encode()
-        present = self.workers()
-        answers = [self.fabric.ask(d, "drop", version) for d in programs.by_device if d in present]
-        for answer in answers:
+        version = self._version(programs)
+        for answer in self._tell_to_drop(version, self._installed.pop(version, frozenset())):
             answer.result()
 
-    def _addresses(self, devices: tuple[str, ...]) -> dict[str, Address]:
-        addresses = {COORDINATOR: self.fabric.address}
+    def _version(self, programs: Programs) -> str:
+        """The programs as this coordinator has installed them: another one may have the same."""
+        return hashlib.sha256(f"{programs.version} {self._salt}".encode()).hexdigest()[:32]
+
+    def _tell_to_drop(self, version: str, devices: frozenset[str]) -> list[Answer]:
+        text = json.dumps({"version": version}).encode()
+        answers = []
         for device in devices:
-            said = self.hello(device)["address"]
-            addresses[device] = Address(device, tuple(said["places"]), said["token"])
-        return addresses
-
-    def _ask_install(
-        self,
-        device: str,
-        program: Program,
-        version: str,
-        peak: int,
-        addresses: Mapping[str, Address],
-    ) -> Answer:
-        peers = [addresses[m] for m in dict.fromkeys(m.receiver for m in program.outgoing)]
-        # The coordinator must hear of errors also from those who send it nothing else.
-        peers.append(addresses[COORDINATOR])
-        text = json.dumps(
-            {
-                "version": version,
-                "coordinator": self.fabric.name,
-                "program": program_to_json(program),
-                "peak_memory": peak,
-                "peers": {peer.name: [peer.places, peer.token] for peer in peers},
-            }
-        )
-        return self.fabric.ask(device, "install", text.encode(), CONTROL_TIMEOUT)
-
-    def _send_blobs(
-        self,
-        device: str,
-        wanted: Wanted,
-        programs: Programs,
-        graph: Graph,
-        progress: Progress | None,
-    ) -> None:
-        total = sum(weight.nbytes for weight in wanted.weights)
-        sent = 0
-        window: deque[Answer] = deque()
-        for chunk in _blob_chunks(wanted, programs, graph):
-            if len(window) == WINDOW:
-                window.popleft().result()
-            window.append(self.fabric.ask(device, "store", chunk, CONTROL_TIMEOUT))
-            sent += len(chunk)
-            if progress is not None:
-                progress(device, min(sent, total), total)
-        for answer in window:
-            answer.result()
+            with contextlib.suppress(FabricError):  # It has gone, and what it had with it.
+                answers.append(self.fabric.ask(device, "drop", text, CONTROL_TIMEOUT))
+        return answers
 
     # Requests
 
     def begin(self, programs: Programs, inputs: Mapping[str, np.ndarray]) -> int:
-        """Send a request's inputs to the workers; its number."""
+        """Send a request's inputs to the workers; its number. Raises WorkerError or FabricError
+        where a worker has gone."""
         number = next(self._numbers)
-        version = programs.version
-        self._requests[version, number] = _Request(Gathering(programs))
-        with self._sending:
-            for outgoing in scatter(programs, inputs):
-                message = outgoing.message
-                frame = Frame(Kind.DATA, message.number, number, version, outgoing.nbytes)
-                self.fabric.send(message.receiver, frame, outgoing.parts)
-            for device, program in programs.by_device.items():
-                if not program.incoming:
-                    self.fabric.send(device, Frame(Kind.BEGIN, 0, number, version, 0))
+        version = self._version(programs)
+        request = _Request(Gathering(programs))
+        self._requests[version, number] = request
+        try:
+            if version not in self._installed:
+                raise request.error or WorkerError(
+                    "a worker of the plan has gone, or the plan was dropped; install it again"
+                )
+            with self._sending:
+                self._send_inputs(programs, inputs, version, number)
+        except BaseException:
+            del self._requests[version, number]
+            self._cancel(programs, version, number)
+            raise
         return number
+
+    def _send_inputs(
+        self, programs: Programs, inputs: Mapping[str, np.ndarray], version: str, number: int
+    ) -> None:
+        for outgoing in scatter(programs, inputs):
+            message = outgoing.message
+            frame = Frame(Kind.DATA, message.number, number, version, outgoing.nbytes)
+            self.fabric.send(message.receiver, frame, outgoing.parts)
+        for device, program in programs.by_device.items():
+            if not program.incoming:
+                self.fabric.send(device, Frame(Kind.BEGIN, 0, number, version, 0))
 
     def finish(self, programs: Programs, number: int, timeout: float) -> dict[str, np.ndarray]:
         """The outputs of a request. Raises WorkerError where a worker failed or went away, and
-        FabricError where the time is up; the request is then withdrawn everywhere."""
-        key = (programs.version, number)
-        request = self._requests[key]
+        FabricError where the time is up; the request is then withdrawn everywhere, as it is when
+        the wait is interrupted."""
+        version = self._version(programs)
+        request = self._requests[version, number]
         try:
-            in_time = self._pump(lambda: request.is_over, timeout)
-        finally:
-            del self._requests[key]
-        if in_time and request.error is None:
+            in_time = self.wait_until(lambda: request.is_over, timeout)
+            if request.error is not None:
+                raise request.error
+            if not in_time:
+                raise FabricError(f"no answer within {timeout:g} s; give more time with --timeout")
             return request.gathering.outputs()
-        self._cancel(programs, number)
-        if request.error is not None:
-            raise request.error
-        raise FabricError(f"no answer within {timeout:g} s; give more time with --timeout")
+        except BaseException:
+            self._cancel(programs, version, number)
+            raise
+        finally:
+            del self._requests[version, number]
 
-    def _cancel(self, programs: Programs, number: int) -> None:
+    def _cancel(self, programs: Programs, version: str, number: int) -> None:
         with self._sending:
             for device in programs.by_device:
-                try:
-                    frame = Frame(Kind.CANCEL, 0, number, programs.version, 0)
-                    self.fabric.send(device, frame)
-                except FabricError:
-                    continue  # It is gone, and its part of the request with it.
+                with contextlib.suppress(FabricError):  # It is gone, its part of the request too.
+                    self.fabric.send(device, Frame(Kind.CANCEL, 0, number, version, 0))
 
-    def _pump(self, is_over: Callable[[], bool], timeout: float) -> bool:
-        """Take in what arrives until ``is_over()``; False when the time is up."""
+    def wait_until(self, is_over: Callable[[], bool], timeout: float) -> bool:
+        """Take in what arrives until ``is_over()``; False when the time (seconds) is up."""
         deadline = time.monotonic() + timeout
         while not is_over():
             left = deadline - time.monotonic()
@@ -253,6 +224,7 @@ class Coordinator:
                 return False
             if self._receiving.acquire(blocking=False):
                 try:
+                    self._check_open()
                     if not is_over():
                         self._handle(self.fabric.receive(left))
                 finally:
@@ -265,6 +237,10 @@ class Coordinator:
                     if not is_over() and self._receiving.locked():
                         self._progressed.wait(min(left, 0.1))
         return True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FabricError("this cluster was closed; make or connect to another one")
 
     # What comes in
 
@@ -291,13 +267,20 @@ class Coordinator:
         request = self._requests.get((frame.version, frame.request))
         if request is None:
             return
-        if frame.kind == Kind.ERROR:
-            told = json.loads(bytes(arrival.payload))
-            request.error = WorkerError(f"worker {told['worker']!r}: {told['reason']}")
-        elif frame.kind == Kind.DATA:
-            request.gathering.deliver(frame.number, arrival.payload)
+        try:
+            if frame.kind == Kind.ERROR:
+                told = json.loads(bytes(arrival.payload))
+                request.error = WorkerError(f"worker {told['worker']!r}: {told['reason']}")
+            elif frame.kind == Kind.DATA:
+                request.gathering.deliver(frame.number, arrival.payload)
+        except (KeyError, TypeError, ValueError) as error:
+            request.error = WorkerError(f"a worker sent what is not understood ({error})")
 
     def _lost(self, name: str) -> None:
+        for version, devices in list(self._installed.items()):
+            if name in devices:
+                self._installed.pop(version, None)
+                self._tell_to_drop(version, devices)
         for request in list(self._requests.values()):
             if name in request.gathering.devices and not request.is_over:
                 request.error = WorkerError(
@@ -314,9 +297,12 @@ class Deployment:
         self._coordinator = coordinator
         self._graph = graph
 
-    def run(
-        self, inputs: Mapping[str, np.ndarray], timeout: float = 60.0
-    ) -> dict[str, np.ndarray]:
+    @property
+    def is_installed(self) -> bool:
+        """Whether requests can be made: False once one of its workers has gone."""
+        return self._coordinator.is_installed(self.programs)
+
+    def run(self, inputs: Mapping[str, np.ndarray], timeout: float = 60.0) -> dict[str, np.ndarray]:
         """One request: every output by name.
 
         ``inputs`` must have the model's names, shapes and types; raises InputError otherwise,
@@ -346,16 +332,3 @@ class Deployment:
         data = self._graph.constants[name].data
         assert data is not None
         return data.copy()
-
-
-def _blob_chunks(wanted: Wanted, programs: Programs, graph: Graph) -> Iterator[bytes]:
-    for digest in wanted.models:
-        content = memoryview(programs.models[digest])
-        yield from chunks({"model": digest}, content, CHUNK_BYTES)
-    for weight in wanted.weights:
-        yield from chunks({"weight": weight_to_json(weight)}, _content(weight, graph), CHUNK_BYTES)
-
-
-def _content(weight: WeightSlice, graph: Graph) -> memoryview:
-    array = np.ascontiguousarray(graph.weights[weight.digest][weight.region.slices()])
-    return memoryview(array.reshape(-1).view(np.uint8))

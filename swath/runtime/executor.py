@@ -64,6 +64,10 @@ class Executor:
             return False
         return self._missing.isdisjoint(self.program.awaited[self.position])
 
+    def sends_next(self) -> bool:
+        """Whether the next step is to send what is there."""
+        return self.is_ready() and isinstance(self.program.steps[self.position], Send)
+
     def advance(self) -> Outgoing | None:
         """Run the next step, which must be ready; the message that it sends, if any."""
         index = self.position

@@ -164,7 +164,7 @@ def _cut_centre(
 def _per_channel(what: str, values: tuple[float, ...], channels: int) -> np.ndarray:
     array = np.asarray(values, np.float32)
     if channels == 1 and len(array) == 3:
-        return array.mean(keepdims=True)
+        return np.asarray(array.mean(keepdims=True))
     if len(array) not in (1, channels):
         raise InputError(
             f"--{what} has {len(array)} values, the model's input {channels} channels; "

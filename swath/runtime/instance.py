@@ -45,7 +45,7 @@ class Instance:
         for message in program.incoming:
             if is_static(message.boxes):
                 memory = aligned_bytes(message.nbytes)
-                self.landing[message.number] = memoryview(memory)
+                self.landing[message.number] = memory.data
                 for index, array in enumerate(split_boxes(message.boxes, memory)):
                     self._boxes[message.number, index] = array
         self.arrays: dict[ArrayKey, np.ndarray] = {}
@@ -135,7 +135,7 @@ def split_boxes(boxes: tuple[Box, ...], memory: np.ndarray) -> list[np.ndarray]:
 
 def as_bytes(array: np.ndarray) -> memoryview:
     """The memory of a C-contiguous array."""
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def aligned_bytes(nbytes: int) -> np.ndarray:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 
 from swath.errors import FabricError
+from swath.fabric.fabric import Fabric, Land
 from swath.fabric.zenoh import Endpoints, ZenohFabric
 from swath.runtime.coordinator import Coordinator
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
+
+JOIN_ATTEMPTS = 3
+
+POLL = 0.2
+"""Seconds after which it is seen that a process that is awaited has ended."""
 
 
 class LocalWorkers:
@@ -24,28 +33,55 @@ class LocalWorkers:
     however it ends.
     """
 
-    def __init__(
-        self, names: Sequence[str], threads: int = 1, memory: int | None = None
-    ) -> None:
+    def __init__(self, names: Sequence[str], threads: int = 1, memory: int | None = None) -> None:
         if not names:
             raise FabricError("a cluster needs at least one worker, not 0")
         self.names = tuple(names)
         self._cluster = f"local-{secrets.token_hex(4)}"
-        endpoint = f"tcp/127.0.0.1:{free_port()}"
-        self.coordinator = Coordinator(
-            lambda land: ZenohFabric(
-                "coordinator", "coordinator", land, Endpoints(listen=(endpoint,)), self._cluster
-            )
-        )
-        self.processes: dict[str, subprocess.Popen[str]] = {}
-        self._errors: dict[str, list[str]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.coordinator, endpoint = self._join()
         try:
-            for name in self.names:
+            for name, cores in zip(self.names, _cores(len(names), threads), strict=True):
                 self._start(name, endpoint, threads, memory)
-            self.coordinator.wait_for(self.names, START_TIMEOUT)
+                if cores:
+                    os.sched_setaffinity(self.processes[name].pid, cores)
+            self._await_workers()
         except BaseException:
             self.close()
             raise
+
+    def _join(self) -> tuple[Coordinator, str]:
+        """A coordinator, and where it listens."""
+        for attempt in range(JOIN_ATTEMPTS):
+            endpoint = f"tcp/127.0.0.1:{free_port()}"
+            join = partial(_join, self._cluster, endpoint)
+            try:
+                return Coordinator(join), endpoint
+            except FabricError:  # Somebody else was quicker to take the port.
+                if attempt == JOIN_ATTEMPTS - 1:
+                    raise
+        raise AssertionError
+
+    def _await_workers(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self.coordinator.wait_until(self._is_over, POLL):
+            if time.monotonic() > deadline:
+                raise FabricError(
+                    f"the workers have not come within {START_TIMEOUT:.0f} s; is this machine busy?"
+                )
+        for name, process in self.processes.items():
+            status = process.poll()
+            if status is not None:
+                raise FabricError(
+                    f"worker {name!r} ended with status {status} while it started; what it said "
+                    f"stands above, or try '{sys.executable} -m swath.runtime.serve'"
+                )
+
+    def _is_over(self) -> bool:
+        """Whether all workers have come, or one has ended."""
+        if set(self.names) <= set(self.coordinator.workers()):
+            return True
+        return any(process.poll() is not None for process in self.processes.values())
 
     def _start(self, name: str, endpoint: str, threads: int, memory: int | None) -> None:
         command = [sys.executable, "-m", "swath.runtime.serve", "--attached"]
@@ -53,18 +89,26 @@ class LocalWorkers:
         command += ["--threads", str(threads)]
         if memory is not None:
             command += ["--memory", str(memory)]
-        self.processes[name] = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-        )
+        # A process group of its own: Ctrl-C is for the one who waits for a result. The pipe tells
+        # a worker that this process has ended.
+        try:
+            self.processes[name] = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
+            )
+        except OSError as error:
+            raise FabricError(
+                f"worker {name!r} cannot be started: {sys.executable}: {error.strerror}"
+            ) from None
 
     def close(self) -> None:
         """Stop the workers and leave; safe to call twice."""
         for process in self.processes.values():
-            if process.stdin is not None and not process.stdin.closed:
+            if process.stdin is not None:
                 process.stdin.close()
+        deadline = time.monotonic() + STOP_TIMEOUT
         for process in self.processes.values():
             try:
-                process.wait(STOP_TIMEOUT)
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -80,6 +124,24 @@ class LocalWorkers:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _join(cluster: str, endpoint: str, land: Land) -> Fabric:
+    endpoints = Endpoints(listen=(endpoint,))
+    return ZenohFabric("coordinator", "coordinator", land, endpoints, cluster)
+
+
+def _cores(workers: int, threads: int) -> list[set[int]]:
+    """The cores of each worker where they fill the machine; else empty sets: anywhere.
+
+    Where there is a worker for every core, none is to be put on the core of another while its own
+    idles: the scheduler needs milliseconds to see that, as long as a small model takes. Where there
+    is room, the scheduler finds an idle core better than we.
+    """
+    available = sorted(os.sched_getaffinity(0))
+    if workers * threads != len(available):
+        return [set() for _ in range(workers)]
+    return [set(available[i * threads : (i + 1) * threads]) for i in range(workers)]
 
 
 def free_port() -> int:

@@ -42,9 +42,7 @@ class PlainRuntime:
         results = self._session.run({name: inputs[name] for name in self._session.inputs})
         return dict(zip(self._session.outputs, results, strict=True))
 
-    def timed(
-        self, inputs: Mapping[str, np.ndarray]
-    ) -> tuple[dict[str, np.ndarray], float]:
+    def timed(self, inputs: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], float]:
         """Outputs, and seconds that they took."""
         start = time.perf_counter()
         outputs = self.run(inputs)

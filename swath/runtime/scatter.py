@@ -13,7 +13,7 @@ from swath.runtime.instance import aligned_bytes, as_bytes, cut, is_static, spli
 
 
 def scatter(programs: Programs, inputs: Mapping[str, np.ndarray]) -> Iterator[Outgoing]:
-    """The messages that carry the inputs to the devices, in the order in which they should leave."""
+    """The messages that carry the inputs to the devices, in the order in which they leave."""
     coordinator = programs.coordinator
     for step in coordinator.steps:
         assert isinstance(step, Send)
@@ -49,7 +49,7 @@ class Gathering:
     def landing(self, number: int) -> memoryview | None:
         """Where a message's payload is to lie; None: anywhere."""
         memory = self._landing.get(number)
-        return None if memory is None else memoryview(memory)
+        return None if memory is None else memory.data
 
     def deliver(self, number: int, payload: memoryview) -> None:
         """A message has come, its payload in `landing`, where there is one."""
@@ -73,5 +73,6 @@ class Gathering:
         return whole
 
     def _part(self, piece: Piece) -> np.ndarray:
-        assert piece.message is not None and piece.box is not None
+        assert piece.message is not None
+        assert piece.box is not None
         return cut(self._boxes[piece.message, piece.box], piece)

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import NoReturn
 
 from swath.errors import SwathError
@@ -25,6 +26,9 @@ DEFAULT_ENDPOINT = "tcp/127.0.0.1:7447"
 
 DISCOVERED_ENDPOINT = "tcp/0.0.0.0:0"
 """Where a worker listens that is to be discovered: every network, on a free port."""
+
+STOP_TIMEOUT = 5.0
+"""Seconds after which a worker that nobody holds any more ends whatever it is doing."""
 
 READY = "ready"
 """What a worker prints on stdout, with its name, once it has joined."""
@@ -63,6 +67,8 @@ def _stop_at_end_of_input(worker: Worker) -> None:
     while os.read(0, 4096):
         pass
     worker.stop()
+    time.sleep(STOP_TIMEOUT)
+    os._exit(1)  # It hangs, or computes what nobody waits for any more.
 
 
 def _is_loopback(endpoint: str) -> bool:
@@ -132,17 +138,19 @@ def main(arguments: list[str] | None = None) -> int:
     # A word of its own for what argparse would spread over several lines.
     parser.error = _refuse  # type: ignore[method-assign]
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=options.log_level, format=f"%(levelname)s {options.name}: %(message)s")
+    logging.basicConfig(
+        level=options.log_level, format=f"%(levelname)s {options.name}: %(message)s"
+    )
     listen = options.listen
     if options.discover and not listen:
         listen = [DISCOVERED_ENDPOINT]
     elif not listen and not options.connect:
         listen = [DEFAULT_ENDPOINT]
-    exposed = [endpoint for endpoint in listen if not _is_loopback(endpoint)]
+    exposed = [endpoint for endpoint in listen if "/" in endpoint and not _is_loopback(endpoint)]
     if exposed:
         print(
-            f"swath: {', '.join(exposed)} is open to the network and not yet protected: whoever "
-            "reaches it can use this worker and read what it computes; use it on networks you trust",
+            f"swath: {', '.join(exposed)} is open to the network and not yet protected (no "
+            "encryption, no authentication): use it only on networks you trust",
             file=sys.stderr,
         )
     endpoints = Endpoints(tuple(listen), tuple(options.connect), options.discover)

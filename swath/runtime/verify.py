@@ -67,7 +67,10 @@ def verify_plan(
     """
     split_graph = split_reductions(graph, plan.splits)
     programs = compile_plan(plan, split_graph)
-    expected = {**unsplit(split_graph, _stage_tensors(plan, split_graph), inputs), **(reference or {})}
+    expected = {
+        **unsplit(split_graph, _stage_tensors(plan, split_graph), inputs),
+        **(reference or {}),
+    }
     sessions = make_sessions(programs, graph)
     differences: dict[str, Difference] = {}
     for _, tensor, region, array in execute_in_process(programs, sessions, inputs):
@@ -76,7 +79,6 @@ def verify_plan(
         found = compare(tensor, array, part, whole)
         if tensor not in differences or found.relative > differences[tensor].relative:
             differences[tensor] = found
-    tolerance = REASSOCIATED_TOLERANCE if plan.splits else EXACT_TOLERANCE
     worst = max(differences.values(), key=lambda difference: difference.relative)
     return Verification(
         worst=worst,
@@ -84,8 +86,13 @@ def verify_plan(
         bit_exact=all(difference.bit_exact for difference in differences.values()),
         tensors=len(differences),
         split_flops_share=split_flops_share(plan, split_graph),
-        tolerance=tolerance,
+        tolerance=tolerance(plan),
     )
+
+
+def tolerance(plan: Plan) -> float:
+    """How far a plan's results may be from the unsplit model's, relative to max|reference|."""
+    return REASSOCIATED_TOLERANCE if plan.splits else EXACT_TOLERANCE
 
 
 def split_flops_share(plan: Plan, graph: Graph) -> float:
@@ -128,9 +135,7 @@ def make_sessions(programs: Programs, graph: Graph) -> dict[str, dict[int, Sessi
     return sessions
 
 
-def weight_arrays(
-    weights: Mapping[str, WeightSlice], graph: Graph
-) -> dict[str, np.ndarray]:
+def weight_arrays(weights: Mapping[str, WeightSlice], graph: Graph) -> dict[str, np.ndarray]:
     """What the external initializers of a tile hold, from the graph's constants."""
     return {
         name: np.ascontiguousarray(graph.weights[weight.digest][weight.region.slices()])

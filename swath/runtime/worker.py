@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -37,6 +36,12 @@ Key = tuple[str, int]
 REMEMBERED = 4096
 """Requests that were withdrawn and whose late messages are still recognised."""
 
+MAX_REASON = 500
+"""Characters of an error that the coordinator is told; engines can be verbose."""
+
+_OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "BFCArena", "Unable to allocate")
+"""How ONNX Runtime and numpy say it."""
+
 
 @dataclass(slots=True)
 class Installed:
@@ -62,7 +67,8 @@ class Worker:
         self._sessions: dict[str, Session] = {}
         self._installed: dict[str, Installed] = {}
         self._active: dict[Key, Executor] = {}
-        self._withdrawn: deque[Key] = deque(maxlen=REMEMBERED)
+        self._withdrawn: dict[Key, None] = {}
+        self._resident_at_start = _resident_bytes()
         self._stopping = False
         self._fabric = join(self._land)
 
@@ -94,14 +100,16 @@ class Worker:
             self._handle(event)
 
     def _handle(self, event: Event | None) -> None:
-        if event is None:
-            return
-        if isinstance(event, Arrival):
-            self._take(event)
-        elif isinstance(event, Change):
-            self._member_changed(event.member, event.came)
-        else:
-            self._answer(event)
+        try:
+            if isinstance(event, Arrival):
+                self._take(event)
+            elif isinstance(event, Change):
+                self._member_changed(event.member, event.came)
+            elif event is not None:
+                self._answer(event)
+        except Exception:
+            # Whatever one member sent, the others are still served.
+            logger.exception("an event could not be handled")
 
     # Requests
 
@@ -112,7 +120,12 @@ class Worker:
         installed = self._installed.get(frame.version)
         if installed is None or frame.number not in installed.program.messages:
             return None
-        executor = self._executor(installed, (frame.version, frame.request))
+        key = (frame.version, frame.request)
+        try:
+            executor = self._executor(installed, key)
+        except Exception as error:
+            self._fail(installed, key, error)
+            return None
         landing = None if executor is None else executor.instance.landing.get(frame.number)
         if landing is not None and len(landing) != frame.nbytes:
             raise ValueError(f"message {frame.number} has {frame.nbytes} bytes, not {len(landing)}")
@@ -138,15 +151,21 @@ class Worker:
         key = (frame.version, frame.request)
         if frame.kind == Kind.CANCEL:
             self._withdraw(key)
+        if frame.kind not in (Kind.DATA, Kind.BEGIN):
             return
-        executor = self._executor(installed, key)
-        if executor is not None and frame.kind == Kind.DATA:
-            executor.deliver(frame.number, arrival.payload)
+        try:
+            executor = self._executor(installed, key)
+            if executor is not None and frame.kind == Kind.DATA:
+                executor.deliver(frame.number, arrival.payload)
+        except Exception as error:
+            self._fail(installed, key, error)
 
     def _withdraw(self, key: Key) -> None:
         # Its instance is dropped with it: late messages may still be on their way into its memory.
         self._active.pop(key, None)
-        self._withdrawn.append(key)
+        self._withdrawn[key] = None
+        if len(self._withdrawn) > REMEMBERED:
+            del self._withdrawn[next(iter(self._withdrawn))]
 
     def _step(self) -> bool:
         """Run one step of the oldest request that can go on; False where none can."""
@@ -157,14 +176,12 @@ class Worker:
         return False
 
     def _advance(self, key: Key, executor: Executor) -> None:
-        version, request = key
-        installed = self._installed[version]
+        installed = self._installed[key[0]]
         try:
-            sent = executor.advance()
-            if sent is not None:
-                number, nbytes = sent.message.number, sent.nbytes
-                frame = Frame(Kind.DATA, number, request, version, nbytes)
-                self._fabric.send(installed.receiver_of(sent), frame, sent.parts)
+            self._run_step(installed, key, executor)
+            # What others wait for leaves before anything else is looked at.
+            while executor.sends_next():
+                self._run_step(installed, key, executor)
         except Exception as error:
             self._fail(installed, key, error)
             return
@@ -172,8 +189,15 @@ class Worker:
             del self._active[key]
             installed.idle.append(executor.instance)
 
+    def _run_step(self, installed: Installed, key: Key, executor: Executor) -> None:
+        sent = executor.advance()
+        if sent is not None:
+            version, request = key
+            frame = Frame(Kind.DATA, sent.message.number, request, version, sent.nbytes)
+            self._fabric.send(installed.receiver_of(sent), frame, sent.parts)
+
     def _fail(self, installed: Installed, key: Key, error: Exception) -> None:
-        reason = _one_line(error)
+        reason = _reason(error)
         logger.warning("request %d failed: %s", key[1], reason)
         self._withdraw(key)
         text = json.dumps({"worker": self._fabric.name, "reason": reason}).encode()
@@ -208,14 +232,12 @@ class Worker:
             return
         try:
             result = verb(question.payload)
-        except MemoryError as error:
-            reason = f" ({error})" if str(error) else ""
-            question.refuse(f"out of memory{reason}; use more devices or a smaller input")
+            answer = b"" if result is None else json.dumps(result).encode()
         except Exception as error:
             logger.debug("refused %s", question.verb, exc_info=True)
-            question.refuse(_one_line(error))
+            question.refuse(_reason(error))
         else:
-            question.answer(b"" if result is None else json.dumps(result).encode())
+            question.answer(answer)
 
     def _hello(self, payload: bytes) -> object:
         import psutil
@@ -234,30 +256,48 @@ class Worker:
     def _install(self, payload: bytes) -> object:
         """Take a program; say what is missing to run it."""
         data = json.loads(payload)
-        program = program_from_json(data["program"])
-        self._check_memory(int(data["peak_memory"]))
+        version, program = str(data["version"]), program_from_json(data["program"])
+        if program.device != self._fabric.name:
+            raise ValueError(f"a program of {program.device!r}")
+        self._drop(version)
+        self._make_room(int(data["peak_memory"]), program)
         for name, (places, token) in data["peers"].items():
             self._fabric.reach(Address(name, tuple(places), token))
-        self._installed[data["version"]] = Installed(program, data["coordinator"])
-        return self._blobs.want([program]).to_json()
+        self._installed[version] = Installed(program, data["coordinator"])
+        return self._blobs.want(version, program).to_json()
 
-    def _check_memory(self, needed: int) -> None:
+    def _make_room(self, needed: int, program: Program) -> None:
+        """Raises MemoryError where the program does not fit, also without what nobody uses."""
+        if needed > self._free_memory():
+            self._blobs.keep_only([program, *(i.program for i in self._installed.values())])
+            free = self._free_memory()
+            if needed > free:
+                raise MemoryError(f"{needed >> 20} MiB needed, {free >> 20} MiB free")
+
+    def _free_memory(self) -> int:
         import psutil
 
-        free = psutil.virtual_memory().available
-        limit = free if self._memory is None else min(free, self._memory)
-        if needed > limit:
-            raise MemoryError(f"{needed >> 20} MiB needed, {limit >> 20} MiB free")
+        free = int(psutil.virtual_memory().available)
+        if self._memory is None:
+            return free
+        return max(0, min(free, self._memory - (_resident_bytes() - self._resident_at_start)))
 
     def _commit(self, payload: bytes) -> object:
         """Everything has come: make the sessions and the memory of a first request."""
-        installed = self._installed[json.loads(payload)["version"]]
-        if self._blobs.lacks():
-            raise ValueError(f"blob {self._blobs.lacks()[0]} has not come; install again")
-        for index, step in enumerate(installed.program.steps):
-            if isinstance(step, Compute):
-                installed.sessions[index] = self._session(step)
-        installed.idle.append(self._instance(installed))
+        version = str(json.loads(payload)["version"])
+        installed = self._installed[version]
+        try:
+            lacks = self._blobs.lacks(version)
+            if lacks:
+                raise ValueError(f"blob {lacks[0]} has not come; install again")
+            for index, step in enumerate(installed.program.steps):
+                if isinstance(step, Compute):
+                    installed.sessions[index] = self._session(step)
+            installed.idle.append(self._instance(installed))
+        except BaseException:
+            self._drop(version)
+            raise
+        self._blobs.forget(version)
         return None
 
     def _session(self, step: Compute) -> Session:
@@ -273,10 +313,21 @@ class Worker:
         for key in [key for key in self._active if key[0] == version]:
             self._withdraw(key)
         self._installed.pop(version, None)
+        self._blobs.forget(version)
         in_use = {id(s) for i in self._installed.values() for s in i.sessions.values()}
         self._sessions = {k: s for k, s in self._sessions.items() if id(s) in in_use}
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def _resident_bytes() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line, for the coordinator."""
+    text = " ".join(str(error).split())[:MAX_REASON]
+    if isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
+        detail = f" ({text})" if text else ""
+        return f"out of memory{detail}; use more devices or a smaller input"
     return text if isinstance(error, SwathError) and text else f"{type(error).__name__}: {text}"

@@ -43,8 +43,14 @@ def assert_exact(plan):
 
 def test_neighbours_exchange_just_their_halo():
     programs = compile_plan(two_devices(GRAPH))
-    assert sent(programs, "a", "b") == [("x1", rows_of(GRAPH, "x1", 5, 6)), ("x2", rows_of(GRAPH, "x2", 5, 6))]
-    assert sent(programs, "b", "a") == [("x1", rows_of(GRAPH, "x1", 6, 7)), ("x2", rows_of(GRAPH, "x2", 6, 7))]
+    assert sent(programs, "a", "b") == [
+        ("x1", rows_of(GRAPH, "x1", 5, 6)),
+        ("x2", rows_of(GRAPH, "x2", 5, 6)),
+    ]
+    assert sent(programs, "b", "a") == [
+        ("x1", rows_of(GRAPH, "x1", 6, 7)),
+        ("x2", rows_of(GRAPH, "x2", 6, 7)),
+    ]
     assert sent(programs, COORDINATOR, "a") == [("x0", rows_of(GRAPH, "x0", 0, 7))]
     assert sent(programs, "b", COORDINATOR) == [("x3", rows_of(GRAPH, "x3", 6, 12))]
     row = 4 * 8 * 4
@@ -60,13 +66,20 @@ def test_messages_leave_right_after_the_tile_that_makes_them():
 
 
 def test_with_a_leader_everything_passes_through_it():
-    tiles = [t for layer in range(3) for t in (("a", layer, 0, 4), ("b", layer, 4, 8), ("c", layer, 8, 12))]
+    tiles = [
+        t
+        for layer in range(3)
+        for t in (("a", layer, 0, 4), ("b", layer, 4, 8), ("c", layer, 8, 12))
+    ]
     plan = layer_plan(GRAPH, tiles, exchange="leader", leader="b")
     programs = compile_plan(plan)
     assert sent(programs, "a", "c") == sent(programs, "c", "a") == []
     # The leader gets all that a made, and hands on no more than is needed.
     assert ("x1", rows_of(GRAPH, "x1", 0, 4)) in sent(programs, "a", "b")
-    assert sent(programs, "b", "c") == [("x1", rows_of(GRAPH, "x1", 7, 8)), ("x2", rows_of(GRAPH, "x2", 7, 8))]
+    assert sent(programs, "b", "c") == [
+        ("x1", rows_of(GRAPH, "x1", 7, 8)),
+        ("x2", rows_of(GRAPH, "x2", 7, 8)),
+    ]
     assert_exact(plan)
 
 
@@ -82,7 +95,14 @@ def test_a_leader_forwards_what_others_made():
 
 def test_tiles_need_not_go_stage_by_stage():
     # a runs ahead by recomputing what it would have to wait for.
-    tiles = [("a", 0, 0, 8), ("a", 1, 0, 7), ("a", 2, 0, 6), ("b", 0, 5, 12), ("b", 1, 5, 12), ("b", 2, 6, 12)]
+    tiles = [
+        ("a", 0, 0, 8),
+        ("a", 1, 0, 7),
+        ("a", 2, 0, 6),
+        ("b", 0, 5, 12),
+        ("b", 1, 5, 12),
+        ("b", 2, 6, 12),
+    ]
     plan = layer_plan(GRAPH, tiles)
     programs = compile_plan(plan)
     assert sent(programs, "b", "a") == []
@@ -178,7 +198,9 @@ def assert_lives_do_not_overlap(program):
         boxes = [*step.outputs, *(i.box for i in step.inputs)] if isinstance(step, Compute) else []
         for box in boxes:
             sizes[index, box.tensor] = box.nbytes
-        pieces = step.pieces if isinstance(step, Send) else [p for i in step.inputs for p in i.pieces]
+        pieces = (
+            step.pieces if isinstance(step, Send) else [p for i in step.inputs for p in i.pieces]
+        )
         tensors = (
             [box.tensor for box in program.messages[step.message].boxes]
             if isinstance(step, Send)
@@ -194,7 +216,10 @@ def assert_lives_do_not_overlap(program):
         for other in keys:
             if one != other and one.step <= last[other] and other.step <= last[one]:
                 start, stop = plan.offsets[one], plan.offsets[one] + sizes[one.step, one.tensor]
-                begin, end = plan.offsets[other], plan.offsets[other] + sizes[other.step, other.tensor]
+                begin, end = (
+                    plan.offsets[other],
+                    plan.offsets[other] + sizes[other.step, other.tensor],
+                )
                 assert stop <= begin or end <= start, (one, other)
 
 

@@ -38,7 +38,10 @@ BROKEN = {
         changed_tile(0, outputs={"x1": rows_of(GRAPH, "x1", 0, 13)}),
         "stage 's0' on 'a': tensor 'x1': region [0:1, 0:4, 0:13, 0:8] does not lie in",
     ),
-    "empty region": (changed_tile(0, outputs={"x1": rows_of(GRAPH, "x1", 3, 3)}), "does not lie in"),
+    "empty region": (
+        changed_tile(0, outputs={"x1": rows_of(GRAPH, "x1", 3, 3)}),
+        "does not lie in",
+    ),
     "output not made in full": (replace(PLAN, tiles=PLAN.tiles[:-1]), "output 'x3' is not made"),
     "stage twice": (replace(PLAN, stages=(*PLAN.stages, PLAN.stages[0])), "'s0' is there twice"),
     "unknown node": (
