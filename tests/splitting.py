@@ -11,9 +11,11 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
+from swath.engine.session import DISABLED_OPTIMIZERS
 from swath.graph.build import build_graph
 from swath.graph.geometry import tile_flops, tile_geometry
 from swath.graph.graph import Graph
+from swath.graph.load import load_onnx
 from swath.graph.tile import TileModel, extract_tile
 from swath.ops import Region, split_evenly
 
@@ -42,7 +44,12 @@ def session(model: bytes, weights: Mapping[str, np.ndarray] | None = None) -> An
         kept = {name: np.ascontiguousarray(array) for name, array in weights.items()}
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in kept.values()]
         options.add_external_initializers(list(kept), values)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=list(DISABLED_OPTIMIZERS),
+    )
 
 
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -137,6 +144,13 @@ def assert_same(made: Any, expected: Any, context: str) -> None:
         assert difference <= limit, f"{context}: differs by {difference} > {limit}"
 
 
+def check_loaded(
+    model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], parts: Sequence[int] = (2, 3, 5)
+) -> SplitCount:
+    """As `check_split`, of the graph that `load_onnx` makes of the model."""
+    return _check(load_onnx(model), model, feeds, parts)
+
+
 def check_split(
     model: onnx.ModelProto,
     feeds: Mapping[str, Any],
@@ -149,7 +163,17 @@ def check_split(
     Every output is split along every axis into ``parts``; ``boxes`` random boxes are made besides.
     Each piece is one tile of all nodes, fed only with the input regions that it needs.
     """
-    graph = build_graph(prepared(model))
+    return _check(build_graph(prepared(model)), model, feeds, parts, boxes, seed)
+
+
+def _check(
+    graph: Graph,
+    model: onnx.ModelProto,
+    feeds: Mapping[str, Any],
+    parts: Sequence[int],
+    boxes: int = 2,
+    seed: int = 0,
+) -> SplitCount:
     names = list(graph.outputs)
     reference = session(model.SerializeToString()).run(names, dict(feeds))
     runner = TileRunner(graph, feeds)

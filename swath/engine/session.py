@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
 import onnxruntime as ort
+
+logger = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=None)
@@ -35,6 +39,41 @@ def session_options(threads: int = 1) -> ort.SessionOptions:
     return options
 
 
+DISABLED_OPTIMIZERS = ("Pad_Fusion",)
+"""Of ONNX Runtime's graph optimisations. Pad_Fusion moves the zeros of a Pad into the pads of a
+MaxPool, which pads with minus infinity (so that maps of negative numbers come out wrong), and into
+those of pools whose windows are no wider, which then cannot be created. Off for tiles and for the
+unsplit model alike: a tile whose padding lies elsewhere would not have been fused."""
+
+_FALLBACK_LEVELS = (
+    ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+)
+
+
+def _created(model: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
+    """The session at full optimisation, or at a lower one where that fails: an optimisation may
+    turn a model into one that kernels refuse (a Transpose moved through a cubic Resize)."""
+    try:
+        return _at_level(model, options)
+    except Exception as error:  # ONNX Runtime's have no common class
+        for level in _FALLBACK_LEVELS:
+            logger.debug("a session was not created, now at %s: %s", level, error)
+            options.graph_optimization_level = level
+            with suppress(Exception):
+                return _at_level(model, options)
+        raise
+
+
+def _at_level(model: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
+    return ort.InferenceSession(
+        model,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=list(DISABLED_OPTIMIZERS),
+    )
+
+
 class Session:
     """A model ready to run.
 
@@ -53,7 +92,7 @@ class Session:
             options.add_external_initializers(
                 list(self._weights), list(self._weights.values())
             )
-        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = _created(model, options)
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 

@@ -46,6 +46,7 @@ def build_graph(model: onnx.ModelProto, weights: Mapping[str, np.ndarray] | None
             if name:
                 tensors.setdefault(name, OPAQUE)
     inputs = tuple(value.name for value in proto.input if value.name not in constants)
+    ends = {value.name for value in (*proto.input, *proto.output)}
     return Graph(
         name=proto.name or "model",
         inputs=inputs,
@@ -59,7 +60,9 @@ def build_graph(model: onnx.ModelProto, weights: Mapping[str, np.ndarray] | None
         },
         ir_version=model.ir_version,
         declared={
-            value.name: value.SerializeToString() for value in (*proto.input, *proto.output)
+            value.name: value.SerializeToString()
+            for value in (*proto.value_info, *proto.input, *proto.output)
+            if value.name in ends or tensors[value.name].shape is None
         },
     )
 

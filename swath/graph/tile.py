@@ -44,14 +44,17 @@ def extract_tile(
     nodes: Sequence[int],
     outputs: Mapping[str, Region],
     geometry: TileGeometry | None = None,
+    orders: Mapping[str, Sequence[int]] | None = None,
 ) -> TileModel:
     """The tile that makes ``outputs`` (tensor -> region) from the stage ``nodes``.
 
     ``nodes`` are ascending positions in ``graph.nodes``. ``geometry`` spares the walk where the
-    caller has done it. Raises ValueError where the stage does not make an output.
+    caller has done it. ``orders``: the axes, outermost first, of tensors that the model takes and
+    gives in another order than their own. Raises ValueError where the stage does not make an
+    output.
     """
     geometry = geometry or tile_geometry(graph, nodes, outputs)
-    builder = _TileBuilder(graph)
+    builder = _TileBuilder(graph, orders or {})
     flops = 0
     for name, region in geometry.needs.items():
         if name in outputs:
@@ -81,6 +84,11 @@ def extract_tile(
     )
 
 
+def inverse(order: Sequence[int]) -> tuple[int, ...]:
+    """The permutation that undoes another."""
+    return tuple(sorted(range(len(order)), key=lambda axis: order[axis]))
+
+
 def external_tensor(
     name: str, location: str, dtype: str, shape: Sequence[int]
 ) -> onnx.TensorProto:
@@ -102,8 +110,9 @@ def external_tensor(
 class _TileBuilder:
     """The emitter that rules write to, and the book of what is held under which name."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, orders: Mapping[str, Sequence[int]]) -> None:
         self.graph = graph
+        self._orders = orders
         self.opset = graph.opsets.get("", 1)
         self.node_name = ""
         self.weights: dict[str, WeightSlice] = {}
@@ -156,8 +165,12 @@ class _TileBuilder:
     # What extraction calls
 
     def add_input(self, name: str, region: Region) -> None:
-        self._inputs.append(self._value_info(name, region))
-        self._held[name] = (region, name)
+        self._inputs.append(self._port(name, region))
+        order = self._orders.get(name, ())
+        if order:
+            self.node_name = f"own order of {name}"
+            own = self.node("Transpose", [name], attributes={"perm": inverse(order)})[0]
+        self._held[name] = (region, own if order else name)
 
     def hold(self, name: str, region: Region, made: str) -> None:
         """Record that ``made`` holds this region of a tensor."""
@@ -178,11 +191,16 @@ class _TileBuilder:
         return self._crops[key]
 
     def add_output(self, name: str, region: Region) -> None:
-        held, held_name = self._held[name]
-        if held != region:
+        held_name = self._held[name][1]
+        given = self.read(name, region)
+        order = self._orders.get(name, ())
+        if order:
+            self.node_name = f"memory order of {name}"
+            given = self.node("Transpose", [given], attributes={"perm": order})[0]
+        if given != held_name:
             self._final_names[held_name] = f"{name}@{self._fresh()}"
-            self._final_names[self.read(name, region)] = name
-        self._outputs.append(self._value_info(name, region))
+            self._final_names[given] = name
+        self._outputs.append(self._port(name, region))
 
     def serialise(self) -> bytes:
         final = self._final_names
@@ -232,6 +250,15 @@ class _TileBuilder:
             sliced_name, constant.digest, tensor.dtype, region.shape
         )
         return sliced_name
+
+    def _port(self, name: str, region: Region) -> onnx.ValueInfoProto:
+        """An input or output of the tile, in the order in which it lies in memory."""
+        order = self._orders.get(name, ())
+        if not order:
+            return self._value_info(name, region)
+        element_type = element_type_of(self.graph.tensors[name].dtype)
+        shape = [region.shape[axis] for axis in order]
+        return helper.make_tensor_value_info(name, element_type, shape)
 
     def _value_info(self, name: str, region: Region) -> onnx.ValueInfoProto:
         tensor: Tensor = self.graph.tensors[name]

@@ -17,6 +17,7 @@ from swath.graph.geometry import TileGeometry, tile_geometry
 from swath.graph.graph import Graph
 from swath.graph.tile import TileModel, extract_tile
 from swath.ops import Region
+from swath.plan.order import memory_orders
 from swath.plan.plan import Plan, Tile
 from swath.plan.program import (
     COORDINATOR,
@@ -89,6 +90,7 @@ class _Compiler:
                 self.makers[tensor].append(place)
         self.holdings: dict[tuple[str, str], list[_Holding]] = defaultdict(list)
         self.drafts: dict[tuple[int | None, str, str], _Draft] = {}
+        self.orders = memory_orders(plan, graph)
         self.named = {(s.device, s.tensor): s.holder for s in plan.sources}
 
     def compile(self) -> Programs:
@@ -169,7 +171,7 @@ class _Compiler:
     def _box(self, tensor: str, region: Region) -> Box:
         info = self.graph.tensors[tensor]
         nbytes = 0 if info.shape is None else region.size * info.itemsize
-        return Box(tensor, region, info.dtype, nbytes)
+        return Box(tensor, region, info.dtype, nbytes, self.orders.get(tensor, ()))
 
     def _draft(self, origin: int | None, sender: str, receiver: str, after: int) -> _Draft:
         key = (origin, sender, receiver)
@@ -247,7 +249,7 @@ class _Compiler:
             messages[draft.receiver][draft.number] = message
         models: dict[str, bytes] = {}
         by_device = {}
-        for device in self.plan.devices_used:
+        for device in (d.name for d in self.plan.devices if d.name in places or d.name in messages):
             step_of: dict[int, int] = {}
             steps: list[Step] = []
             steps += [self._send_step(draft, step_of) for draft in sends[device][-1]]
@@ -292,7 +294,9 @@ class _Compiler:
     ) -> Compute:
         tile = self.plan.tiles[place]
         nodes = [self.graph.index[name] for name in self.plan.stage_by_name[tile.stage].nodes]
-        model: TileModel = extract_tile(self.graph, nodes, tile.outputs, self.geometries[place])
+        model: TileModel = extract_tile(
+            self.graph, nodes, tile.outputs, self.geometries[place], self.orders
+        )
         digest = hashlib.sha256(model.model).hexdigest()[:32]
         models[digest] = model.model
         return Compute(

@@ -20,12 +20,13 @@ COORDINATOR = "@coordinator"
 @dataclass(frozen=True, slots=True)
 class Box:
     """A region of a tensor, as it travels or lies in memory. ``nbytes`` is 0 where the shape is
-    only known when it is there."""
+    only known when it is there. ``order``: its axes in memory, outermost first; () for its own."""
 
     tensor: str
     region: Region
     dtype: str
     nbytes: int
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,12 +74,12 @@ def _step_from_json(data: Mapping[str, Any]) -> Step:
 
 
 def _box(box: Box) -> list[Any]:
-    return [box.tensor, box.region, box.dtype, box.nbytes]
+    return [box.tensor, box.region, box.dtype, box.nbytes, box.order]
 
 
 def _box_from(data: list[Any]) -> Box:
-    tensor, region, dtype, nbytes = data
-    return Box(tensor, _region(region), dtype, nbytes)
+    tensor, region, dtype, nbytes, order = data
+    return Box(tensor, _region(region), dtype, nbytes, tuple(order))
 
 
 def _piece(piece: Piece) -> list[Any]:

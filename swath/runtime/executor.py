@@ -17,7 +17,7 @@ from swath.engine.session import Session
 from swath.errors import WorkerError
 from swath.plan.memory import ArrayKey
 from swath.plan.program import Box, Compute, Message, Piece, Program, Send, TileInput
-from swath.runtime.instance import Instance, cut
+from swath.runtime.instance import Instance, cut, memory_order, own_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +99,21 @@ class Executor:
                 for piece, box in zip(step.pieces, message.boxes, strict=True)
             ]
             return Outgoing(message, [pack_loose(message.boxes, arrays)])
-        feeds = {item.box.tensor: self._assemble(item) for item in step.inputs}
+        feeds = {item.box.tensor: self._feed(item) for item in step.inputs}
         session = self._sessions[index]
-        for name, result in zip(session.outputs, session.run(feeds), strict=True):
-            key = ArrayKey(index, name, False)
+        made = dict(zip(session.outputs, session.run(feeds), strict=True))
+        for box in step.outputs:
+            key = ArrayKey(index, box.tensor, False)
+            result = made[box.tensor]
             if key in self.instance.arrays:
-                self.instance.arrays[key][...] = result
+                self.instance.arrays[key][...] = own_order(result, box.order)
             else:
                 self._loose[key] = result
         return None
+
+    def _feed(self, item: TileInput) -> np.ndarray:
+        array = memory_order(self._assemble(item), item.box.order)
+        return np.asarray(array, order="C")
 
     def _assemble(self, item: TileInput) -> np.ndarray:
         sources = [self._source(piece, item.box.tensor) for piece in item.pieces]

@@ -3,11 +3,14 @@
 Where arrays lie, what is copied where and what is sent from where is fixed when the instance is
 made; running a step is then a few copies and one call of the engine. An instance serves one
 request after the other.
+
+Arrays are numpy views with the tensor's own axes, whatever the order in which they lie in memory
+(`Box.order`); only what reaches the engine or the wire is turned to that order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +43,7 @@ class Instance:
         self._program = program
         plan = layout(program)
         arena = aligned_bytes(plan.nbytes)
+        self._inside = plan.inside
         self.landing: dict[int, memoryview] = {}
         self._boxes: dict[tuple[int, int], np.ndarray] = {}
         for message in program.incoming:
@@ -61,7 +65,8 @@ class Instance:
         self, arena: np.ndarray, offsets: Mapping[ArrayKey, int], key: ArrayKey, box: Box
     ) -> None:
         if key in offsets:
-            self.arrays[key] = view(arena, offsets[key], box.dtype, box.region.shape)
+            shape = [box.region.shape[axis] for axis in box.order] or box.region.shape
+            self.arrays[key] = own_order(view(arena, offsets[key], box.dtype, shape), box.order)
 
     def _bind(self, index: int, sessions: Mapping[int, Session]) -> BoundStep | None:
         step = self._program.steps[index]
@@ -71,8 +76,14 @@ class Instance:
         if not is_static([item.box for item in step.inputs]) or not is_static(step.outputs):
             return None
         bound = BoundStep()
-        inputs = {item.box.tensor: self._bind_input(index, item, bound) for item in step.inputs}
-        outputs = {box.tensor: self.arrays[ArrayKey(index, box.tensor, False)] for box in step.outputs}
+        inputs = {
+            item.box.tensor: memory_order(self._bind_input(index, item, bound), item.box.order)
+            for item in step.inputs
+        }
+        outputs = {
+            box.tensor: memory_order(self.arrays[ArrayKey(index, box.tensor, False)], box.order)
+            for box in step.outputs
+        }
         bound.session = sessions[index].bind(inputs, outputs)
         return bound
 
@@ -80,8 +91,11 @@ class Instance:
         tensor = item.box.tensor
         if is_alias(item):
             return self.source(item.pieces[0], tensor)
-        target = self.arrays[ArrayKey(index, tensor, True)]
+        key = ArrayKey(index, tensor, True)
+        target = self.arrays[key]
         for piece in item.pieces:
+            if piece.step is not None and self._inside.get(ArrayKey(piece.step, tensor, False)) == key:
+                continue  # It was written in place.
             part = piece.region.relative_to(item.box.region).slices()
             bound.copies.append((target[part], self.source(piece, tensor)))
         return target
@@ -89,7 +103,7 @@ class Instance:
     def _bind_send(self, step: Send, message: Message) -> BoundStep:
         bound = BoundStep()
         for piece, box in zip(step.pieces, message.boxes, strict=True):
-            source = self.source(piece, box.tensor)
+            source = memory_order(self.source(piece, box.tensor), box.order)
             if not source.flags.c_contiguous:
                 packed = np.empty(source.shape, source.dtype)
                 bound.copies.append((packed, source))
@@ -114,6 +128,16 @@ def cut(array: np.ndarray, piece: Piece) -> np.ndarray:
     return array[piece.region.relative_to(piece.held).slices()]
 
 
+def own_order(array: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """A view with the tensor's own axes of an array whose axes stand in memory order."""
+    return array.transpose(np.argsort(order)) if order else array
+
+
+def memory_order(array: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """A view whose axes stand in memory order of an array with the tensor's own axes."""
+    return array.transpose(order) if order else array
+
+
 def is_static(boxes: list[Box] | tuple[Box, ...]) -> bool:
     """Whether the shapes of all boxes are known beforehand."""
     return all(box.nbytes for box in boxes)
@@ -124,11 +148,9 @@ def split_boxes(boxes: tuple[Box, ...], memory: np.ndarray) -> list[np.ndarray]:
     arrays = []
     offset = 0
     for box in boxes:
-        arrays.append(
-            np.frombuffer(memory, dtype_named(box.dtype), box.region.size, offset).reshape(
-                box.region.shape
-            )
-        )
+        flat = np.frombuffer(memory, dtype_named(box.dtype), box.region.size, offset)
+        shape = [box.region.shape[axis] for axis in box.order] or box.region.shape
+        arrays.append(own_order(flat.reshape(shape), box.order))
         offset += box.nbytes
     return arrays
 

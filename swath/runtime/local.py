@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -44,7 +45,8 @@ class LocalWorkers:
             for name, cores in zip(self.names, _cores(len(names), threads), strict=True):
                 self._start(name, endpoint, threads, memory)
                 if cores:
-                    os.sched_setaffinity(self.processes[name].pid, cores)
+                    with contextlib.suppress(ProcessLookupError):  # Ended: that is seen below.
+                        os.sched_setaffinity(self.processes[name].pid, cores)
             self._await_workers()
         except BaseException:
             self.close()

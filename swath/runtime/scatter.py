@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -10,6 +11,10 @@ from swath.engine.session import dtype_named
 from swath.plan.program import Piece, Programs, Send, TileInput
 from swath.runtime.executor import Outgoing, pack_loose, unpack_loose
 from swath.runtime.instance import aligned_bytes, as_bytes, cut, is_static, split_boxes
+
+
+MOST_RUNS = 16
+"""Buffers that a message is better sent from than copied together."""
 
 
 def scatter(programs: Programs, inputs: Mapping[str, np.ndarray]) -> Iterator[Outgoing]:
@@ -23,9 +28,23 @@ def scatter(programs: Programs, inputs: Mapping[str, np.ndarray]) -> Iterator[Ou
             for piece, box in zip(step.pieces, message.boxes, strict=True)
         ]
         if is_static(message.boxes):
-            yield Outgoing(message, [as_bytes(np.ascontiguousarray(array)) for array in arrays])
+            yield Outgoing(message, [part for array in arrays for part in _runs(array)])
         else:
             yield Outgoing(message, [pack_loose(message.boxes, arrays)])
+
+
+def _runs(array: np.ndarray) -> list[memoryview]:
+    """The bytes of an array in C order, as the contiguous runs that it is made of, where they are
+    few (the rows of a picture are one per colour); else as a copy in one piece."""
+    leading = 0
+    part = array
+    while not part.flags.c_contiguous:
+        part = part[0]
+        leading += 1
+    outer = array.shape[:leading]
+    if math.prod(outer) > MOST_RUNS:
+        return [as_bytes(np.ascontiguousarray(array))]
+    return [as_bytes(array[index]) for index in np.ndindex(*outer)]
 
 
 class Gathering:

@@ -79,11 +79,12 @@ def verify_plan(
         found = compare(tensor, array, part, whole)
         if tensor not in differences or found.relative > differences[tensor].relative:
             differences[tensor] = found
-    worst = max(differences.values(), key=lambda difference: difference.relative)
+    nothing = Difference("", 0.0, 0.0, True)  # Where no tensor is made by a node.
+    worst = max(differences.values(), key=lambda found: found.relative, default=nothing)
     return Verification(
         worst=worst,
-        max_abs_diff=max(difference.absolute for difference in differences.values()),
-        bit_exact=all(difference.bit_exact for difference in differences.values()),
+        max_abs_diff=max((found.absolute for found in differences.values()), default=0.0),
+        bit_exact=all(found.bit_exact for found in differences.values()),
         tensors=len(differences),
         split_flops_share=split_flops_share(plan, split_graph),
         tolerance=tolerance(plan),

@@ -1,0 +1,103 @@
+"""The command line as users run it: real processes, in a folder of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import psutil
+import pytest
+
+from swath import zoo
+
+SWATH = str(Path(sys.executable).with_name("swath"))
+MARK = "SWATH_TEST_MARK"
+TIMEOUT = 120
+GRACE = 5.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict:
+        """Stdout, which must be one JSON object and nothing else."""
+        report = json.loads(self.stdout)
+        assert isinstance(report, dict)
+        return report
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def marked() -> Iterator[dict[str, str]]:
+    """An environment by which all processes of a test are known; none of them may be left."""
+    mark = uuid.uuid4().hex
+    yield {**os.environ, MARK: mark, "COLUMNS": "160"}
+    deadline = time.monotonic() + GRACE
+    while left := [p.cmdline() for p in psutil.process_iter() if _has_mark(p, mark)]:
+        assert time.monotonic() < deadline, f"left running: {left}"
+        time.sleep(0.05)
+
+
+def _has_mark(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+@pytest.fixture
+def swath(marked: dict[str, str], tmp_path: Path) -> Run:
+    """Runs a command in the test's folder until it ends."""
+
+    def run(*arguments: object) -> Outcome:
+        done = subprocess.run(
+            [SWATH, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            cwd=tmp_path,
+            env=marked,
+            stdin=subprocess.DEVNULL,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def refused(swath: Run) -> Callable[..., str]:
+    """Runs a command that must be refused in one line on stderr; the line."""
+
+    def run(*arguments: object) -> str:
+        outcome = swath(*arguments)
+        assert outcome.status == 2, outcome
+        assert outcome.stdout == ""
+        assert outcome.stderr.startswith("swath: ")
+        assert outcome.stderr.count("\n") == 1, outcome.stderr
+        return outcome.stderr.removeprefix("swath: ").strip()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SqueezeNet for 64 x 64 pixels as a file."""
+    path = tmp_path_factory.mktemp("models") / "small.onnx"
+    onnx.save(zoo.build("squeezenet", 64, 64), path)
+    return path

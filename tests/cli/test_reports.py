@@ -1,0 +1,163 @@
+"""What the reporting commands say: the keys of their JSON, and their tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import swath as library
+from swath import zoo
+
+SMALL = "zoo:squeezenet@64x64"
+TIMES = {"median", "p95", "min"}
+RUN_KEYS = {
+    "latency_ms", "single_ms", "speedup", "max_abs_diff", "bytes_moved", "predicted_ms",
+    "devices", "planner",
+}  # fmt: skip
+
+
+def test_run_reports_times_equality_and_bytes_and_writes_the_outputs(swath, tmp_path):
+    outcome = swath("run", SMALL, "--repeat", 3, "-o", "made.npz", "--seed", 4, "--json")
+    assert outcome.status == 0
+    report = outcome.json
+    assert set(report) >= RUN_KEYS
+    assert set(report["latency_ms"]) == set(report["single_ms"]) == TIMES
+    assert report["speedup"] == pytest.approx(
+        report["single_ms"]["median"] / report["latency_ms"]["median"]
+    )
+    assert report["predicted_ms"] is None
+    assert report["devices"] == ["worker-0", "worker-1"]
+    assert report["planner"] == "even"
+    assert report["within_tolerance"]
+    assert report["bytes_moved"] > 0
+    session = onnxruntime.InferenceSession(zoo.build("squeezenet", 64, 64).SerializeToString())
+    inputs = library.random_inputs(library.load(SMALL), seed=4)
+    expected = session.run(None, inputs)[0]
+    with np.load(tmp_path / "made.npz") as made:
+        assert made.files == ["output"]
+        np.testing.assert_allclose(made["output"], expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_run_shows_a_table_and_says_when_one_device_is_faster(swath):
+    outcome = swath("run", SMALL, "--repeat", 1, "--local", 3)
+    assert outcome.status == 0
+    assert outcome.stderr == ""
+    for word in ("latency", "one device alone", "speed-up", "bytes moved", "worker-2"):
+        assert word in outcome.stdout
+    # So small a model gains nothing from three processes, on any machine.
+    assert "One device alone is faster here" in outcome.stdout
+
+
+@pytest.mark.parametrize("split", ["rows", "cols", "grid", "channels"])
+def test_verify_compares_every_stage(swath, split):
+    report = swath("verify", SMALL, "--tiles", 3, "--split", split, "--json").json
+    assert report["max_rel_diff"] <= 1e-4
+    assert report["within_tolerance"]
+    assert report["worst_tensor"]
+    assert report["split_flops_share"] > 0.99
+    assert {"max_abs_diff", "bit_exact", "tensors"} <= set(report)
+
+
+def test_verify_says_it_in_words_too(swath):
+    outcome = swath("verify", "zoo:alexnet@64x64")
+    assert outcome.status == 0
+    assert "equal to the last bit" in outcome.stdout
+
+
+def test_inspect_lists_operators_and_legal_cuts(swath):
+    report = swath("inspect", SMALL, "--json").json
+    assert {"operators", "flops", "cuts"} <= set(report)
+    first = report["operators"][0]
+    assert first["type"] == "Conv"
+    assert first["outputs"][0]["shape"] == [1, 64, 31, 31]
+    assert first["receptive_field"] == [3, 3]
+    assert report["flops"] == sum(operator["flops"] for operator in report["operators"])
+    assert all(cut["tensors"] and cut["crossing_bytes"] > 0 for cut in report["cuts"])
+
+
+def test_inspect_shows_a_table(swath):
+    outcome = swath("inspect", SMALL)
+    assert outcome.status == 0
+    assert "receptive field" in outcome.stdout
+    assert "features.3.expand3x3" in outcome.stdout
+
+
+def test_planners_are_listed(swath):
+    names = {entry["name"] for entry in swath("planners", "--json").json["planners"]}
+    assert {"whole", "even"} <= names
+    assert "even" in swath("planners").stdout
+
+
+CLUSTER = """\
+source: pi-a
+devices:
+  - {name: pi-a, gflops: 5, memory: 1GiB}
+  - {name: pi-b, gflops: 10, memory: 1GiB}
+links:
+  default: {bandwidth: 1Gbps, latency: 0.1ms}
+"""
+
+
+def test_plan_writes_a_plan_that_verify_and_run_take(swath, tmp_path):
+    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    made = swath("plan", SMALL, "--cluster", "cluster.yaml", "--planner", "even", "-o", "p.json",
+                 "--option", "split=rows", "--picture", "p.svg", "--json").json  # fmt: skip
+    assert made["planner"] == "even"
+    assert made["predicted_ms"] is None
+    assert made["lower_bound_ms"] is None
+    assert made["plan_ms"] > 0
+    assert made["devices_used"] == ["pi-a", "pi-b"]
+    assert made["stages"] == len(library.load_plan(tmp_path / "p.json").stages)
+    assert made["peak_memory_bytes"] > 0
+    assert made["bytes_moved"] > 0
+    assert (tmp_path / "p.svg").read_text().startswith("<?xml")
+    assert swath("verify", SMALL, "--plan", "p.json", "--json").json["within_tolerance"]
+    ran = swath("run", SMALL, "--plan", "p.json", "--repeat", 1, "--json").json
+    assert ran["devices"] == ["pi-a", "pi-b"]
+    assert ran["bytes_moved"] == made["bytes_moved"]
+
+
+def test_plan_for_this_machine_puts_its_files_under_swath_out(swath, tmp_path):
+    outcome = swath("plan", SMALL, "--local", 2)
+    assert outcome.status == 0
+    assert (tmp_path / "swath-out" / "plan-squeezenet-64x64-even.json").is_file()
+    assert (tmp_path / "swath-out" / "plan-squeezenet-64x64-even.png").is_file()
+
+
+def test_demo_proves_equality_on_a_photograph(swath, tmp_path):
+    outcome = swath("demo", "zoo:mobilenet_v2@64x64", "--repeat", 2, "--json")
+    assert outcome.status == 0
+    report = outcome.json
+    assert set(report) >= RUN_KEYS
+    assert report["within_tolerance"]
+    assert report["input"] == "china.jpg"
+    assert (tmp_path / report["picture"]).is_file()
+
+
+def test_demo_shows_where_the_picture_lies(swath, tmp_path):
+    outcome = swath("demo", SMALL, "--repeat", 1, "--picture", "here.png")
+    assert outcome.status == 0
+    assert "seeded weights" in outcome.stdout
+    assert "here.png" in outcome.stdout
+    assert (tmp_path / "here.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_weights_of_ones_own(swath, tmp_path):
+    onnx.save(zoo.build("squeezenet", 64, 64, seed=3), tmp_path / "weights.onnx")
+    with_weights = swath("inspect", SMALL, "--weights", "weights.onnx", "--json")
+    assert with_weights.status == 0
+    line = swath("inspect", "weights.onnx", "--weights", "weights.onnx").stderr
+    assert "only a zoo model" in line
+
+
+def test_help_names_every_command(swath):
+    text = swath("--help").stdout
+    for command in ("demo", "run", "verify", "inspect", "plan", "planners", "worker", "devices"):
+        assert f" {command} " in text
+    assert swath().stdout == text
+
+
+def test_version(swath):
+    assert swath("--version").stdout == f"swath {library.__version__}\n"
