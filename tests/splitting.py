@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from swath.engine.session import DISABLED_OPTIMIZERS
+from swath.engine.session import disabled_optimizers
 from swath.graph.build import build_graph
 from swath.graph.geometry import tile_flops, tile_geometry
 from swath.graph.graph import Graph
@@ -48,7 +48,7 @@ def session(model: bytes, weights: Mapping[str, np.ndarray] | None = None) -> An
         model,
         options,
         providers=["CPUExecutionProvider"],
-        disabled_optimizers=list(DISABLED_OPTIMIZERS),
+        disabled_optimizers=disabled_optimizers(model),
     )
 
 

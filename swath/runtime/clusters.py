@@ -30,6 +30,9 @@ from swath.runtime.verify import compare, tolerance
 
 DEFAULT_PLANNER = "even"
 
+MULTICAST = "tcp/224.0.0.224:7446"
+"""Where workers are looked for that have no known address; shows which of our addresses is seen."""
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -217,7 +220,7 @@ def connect(
     targets = (*endpoints, *addresses)
     if not targets and not discover:
         raise FabricError("nowhere to connect to; give addresses in the cluster file, or --connect")
-    own = listen or f"tcp/{_own_host(targets)}:0"
+    own = listen or f"tcp/{_own_host(targets or (MULTICAST,))}:0"
     name = f"coordinator-{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
     coordinator = Coordinator(
         lambda land: ZenohFabric(

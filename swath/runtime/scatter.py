@@ -12,7 +12,6 @@ from swath.plan.program import Piece, Programs, Send, TileInput
 from swath.runtime.executor import Outgoing, pack_loose, unpack_loose
 from swath.runtime.instance import aligned_bytes, as_bytes, cut, is_static, split_boxes
 
-
 MOST_RUNS = 16
 """Buffers that a message is better sent from than copied together."""
 

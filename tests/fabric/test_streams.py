@@ -55,6 +55,11 @@ def take(receiver, timeout=5.0):
     raise AssertionError("nothing came")
 
 
+def send_often(sender, nbytes):
+    for _ in range(10):
+        sender.send("b", data(1, nbytes), [bytes(nbytes)])
+
+
 def serve_briefly(receiver, seconds=0.1):
     """Takes in whatever is at the door; nothing of it may be a message."""
     deadline = time.monotonic() + seconds
@@ -112,7 +117,6 @@ def test_a_frame_that_claims_more_than_memory_harms_nobody(streams):
     def land(frame):
         if frame.number == 9:
             raise MemoryError
-        return None
 
     receiver, sender = streams("b", land), streams("a")
     with connect_to(receiver.address.places[0]) as connection:
@@ -181,7 +185,7 @@ def test_where_unix_sockets_are_not_shared_tcp_is_taken(streams):
 )
 def test_a_dead_address_is_refused_in_one_line(streams, places):
     sender = streams("a")
-    with pytest.raises(FabricError, match="'a' cannot reach 'b': tried .*--listen") as refusal:
+    with pytest.raises(FabricError, match=r"'a' cannot reach 'b': tried .*--listen") as refusal:
         sender.reach(Address("b", places, "0" * 32))
     assert "\n" not in str(refusal.value)
 
@@ -192,15 +196,13 @@ def test_a_connection_that_the_other_side_has_dropped_can_be_made_again(streams)
     def land(frame):
         if harsh:
             raise ValueError("not now")
-        return None
 
     receiver, sender = streams("b", land), streams("a")
     sender.reach(receiver.address)
     sender.send("b", data(1, 1), [b"x"])
     serve_briefly(receiver)
     with pytest.raises(FabricError, match="'b' cannot be sent to"):
-        for _ in range(3):
-            sender.send("b", data(1, 1), [b"x"])
+        send_often(sender, 1)
     harsh = False
     assert_open(receiver, sender)
 
@@ -261,8 +263,7 @@ def test_more_than_enough_for_one_who_takes_nothing(streams, monkeypatch):
     receiver, sender = streams("b"), streams("a")
     sender.reach(receiver.address)
     with pytest.raises(FabricError, match="'b' cannot be sent to: it takes nothing any more"):
-        for _ in range(10):
-            sender.send("b", data(1, 8 << 20), [bytes(8 << 20)])
+        send_often(sender, 8 << 20)
     assert sender.close() is None
 
 

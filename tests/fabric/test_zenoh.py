@@ -23,7 +23,7 @@ def test_data_is_taken_on_the_port_after():
 @pytest.mark.parametrize("endpoint", ["10.0.0.9:7447", "tcp/10.0.0.9", "tcp/", "", "tcp/h:x"])
 @pytest.mark.parametrize("side", ["listen", "connect"])
 def test_an_address_that_is_none_is_named(side, endpoint):
-    with pytest.raises(FabricError, match="is not understood; write e.g. tcp/10.0.0.9:7447"):
+    with pytest.raises(FabricError, match=r"not understood; write e\.g\. tcp/10\.0\.0\.9:7447"):
         ZenohFabric("a", "worker", anywhere, Endpoints(**{side: (endpoint,)}))
 
 

@@ -37,7 +37,7 @@ def model(
 
 
 def node(op_type: str, inputs: str, outputs: str, **attributes: object) -> onnx.NodeProto:
-    """``inputs`` and ``outputs``: names with blanks between them; the first output names the node."""
+    """``inputs`` and ``outputs``: names and blanks; the first output names the node."""
     made = outputs.split()
     return helper.make_node(op_type, inputs.split(), made, name=f"make {made[0]}", **attributes)
 

@@ -1,4 +1,4 @@
-"""Whatever the plan: executed in one process and by workers, it gives what the unsplit model gives."""
+"""Whatever the plan: in one process and by workers it gives what the unsplit model gives."""
 
 from __future__ import annotations
 
@@ -156,9 +156,7 @@ CASES = {
     ),
     "a device that takes part once": (
         CHAIN,
-        layer_plan(
-            CHAIN, [("a", 0, 0, 12), ("a", 1, 0, 6), ("b", 1, 6, 12), ("a", 2, 0, 12)]
-        ),
+        layer_plan(CHAIN, [("a", 0, 0, 12), ("a", 1, 0, 6), ("b", 1, 6, 12), ("a", 2, 0, 12)]),
     ),
     "unknown shape at the end": (NONZERO, by_node(NONZERO, ["a", "b"])),
     "unknown shape between": (OPAQUE_BETWEEN, by_node(OPAQUE_BETWEEN, ["a", "b"])),
