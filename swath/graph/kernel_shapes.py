@@ -185,8 +185,8 @@ def _kernel_shape(
     probe = NodeProto()
     probe.CopyFrom(node)
     del probe.output[1:]
-    leading = (1, 1)
-    """Batch and channels that are left out of the probe, because they do not matter."""
+    # Batch and channels that the probe leaves out, because they do not matter.
+    leading: tuple[int, ...] = (1, 1)
     if node.op_type == "ConvTranspose" and shapes[1] is not None:
         leading = (shape[0], shapes[1][1] * _attributes(node).get("group", 1))
         shapes = [(1, 1, *shape[2:]), (1, 1, *shapes[1][2:])]

@@ -118,6 +118,8 @@ class _TileBuilder:
         self.weights: dict[str, WeightSlice] = {}
         self._held: dict[str, tuple[Region, str]] = {}
         self._crops: dict[tuple[str, Region], str] = {}
+        self._made: set[str] = set()
+        self._read: set[str] = set()
         self._final_names: dict[str, str] = {}
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
@@ -137,6 +139,7 @@ class _TileBuilder:
         attributes: Mapping[str, Any] | None = None,
     ) -> tuple[str, ...]:
         names = tuple(self._fresh() if present else "" for present in outputs)
+        self._made.update(names)
         arguments = ["" if name is None else name for name in inputs]
         while arguments and not arguments[-1]:
             arguments.pop()
@@ -173,7 +176,14 @@ class _TileBuilder:
         self._held[name] = (region, own if order else name)
 
     def hold(self, name: str, region: Region, made: str) -> None:
-        """Record that ``made`` holds this region of a tensor."""
+        """Record that ``made`` holds this region of a tensor.
+
+        A name that a rule did not make anew, or returned twice, must stay what it is: a tensor of
+        this name gets a copy.
+        """
+        if made not in self._made or made in self._read or made in self._final_names:
+            self.node_name = f"copy for {name}"
+            (made,) = self.node("Identity", [made])
         self._final_names[made] = name
         self._held[name] = (region, made)
 
@@ -188,6 +198,7 @@ class _TileBuilder:
         if key not in self._crops:
             self.node_name = f"crop {name}"
             self._crops[key] = emit_crop(self, held_name, held, region)
+            self._read.add(self._crops[key])
         return self._crops[key]
 
     def add_output(self, name: str, region: Region) -> None:

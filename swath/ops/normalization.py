@@ -37,15 +37,16 @@ class BatchNormalization(SplitRule):
 class LRN(SplitRule):
     """Divides by a power of the sum of squares over neighbouring channels.
 
-    A part of the channels is computed on a slab with its neighbours, which are then cut off.
+    A part of the channels is computed on a slab with its neighbours, which are then cut off. ONNX
+    Runtime keeps a running sum: each channel adds its last neighbour to the sum of the channel
+    before and takes the first one away, so that a rounding, a NaN or an infinity reaches all later
+    channels. The slab therefore starts with the first channel of all.
     """
 
     def split(self, op: Operator, wanted: Regions) -> Demand | None:
         region = first_region(wanted)
-        size = int(op.attributes["size"])
-        lo, hi = region[1]
-        before, behind = (size - 1) // 2, size // 2
-        slab = max(0, lo - before), min(op.input_shape()[1], hi + behind)
+        behind = int(op.attributes["size"]) // 2
+        slab = 0, min(op.input_shape()[1], region[1][1] + behind)
         return Demand((region,), (region.replace(1, slab),))
 
     def emit_part(
@@ -57,8 +58,10 @@ class LRN(SplitRule):
         return (emit_crop(emitter, name, slab, first_region(demand.outputs)),)
 
     def flops(self, op: Operator, outputs: Regions) -> int:
-        """A multiply-add per neighbour, a power, and the scaling."""
-        return (2 * int(op.attributes["size"]) + 3) * super().flops(op, outputs)
+        """A multiply-add per neighbour, a power, and the scaling; of the whole slab."""
+        slab = self.demand(op, outputs).inputs[0]
+        assert slab is not None
+        return (2 * int(op.attributes["size"]) + 3) * slab.size
 
 
 @register("InstanceNormalization")

@@ -135,6 +135,11 @@ class Programs:
     inputs: tuple[Box, ...]
     outputs: tuple[TileInput, ...]
 
+    @cached_property
+    def expected(self) -> frozenset[int]:
+        """Numbers of the messages that the coordinator gathers."""
+        return frozenset(message.number for message in self.coordinator.incoming)
+
     @property
     def messages(self) -> tuple[Message, ...]:
         """Every message of the plan, by number."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import secrets
@@ -23,7 +22,7 @@ from swath.graph.graph import Graph
 from swath.plan.program import Programs
 from swath.runtime.inputs import check_inputs
 from swath.runtime.install import CONTROL_TIMEOUT, Progress, bring, hear, understanding
-from swath.runtime.scatter import Gathering, scatter
+from swath.runtime.scatter import Gathering, Scatter
 from swath.runtime.worker import Join, Key
 
 JOIN_TIMEOUT = 5.0
@@ -59,6 +58,7 @@ class Coordinator:
         self._sending = threading.Lock()
         self._receiving = threading.Lock()
         self._progressed = threading.Condition()
+        self._scatters: dict[str, Scatter] = {}
         self.fabric = join(self._land)
 
     def close(self) -> None:
@@ -132,6 +132,7 @@ class Coordinator:
                 except BaseException:
                     self._tell_to_drop(version, devices)
                     raise
+                self._scatters[version] = Scatter(programs)
                 self._installed[version] = devices
         return Deployment(self, programs, graph)
 
@@ -142,12 +143,13 @@ class Coordinator:
     def drop(self, programs: Programs) -> None:
         """Have the workers forget a plan; weights stay with them."""
         version = self._version(programs)
+        self._scatters.pop(version, None)
         for answer in self._tell_to_drop(version, self._installed.pop(version, frozenset())):
             answer.result()
 
     def _version(self, programs: Programs) -> str:
         """The programs as this coordinator has installed them: another one may have the same."""
-        return hashlib.sha256(f"{programs.version} {self._salt}".encode()).hexdigest()[:32]
+        return programs.version[:16] + self._salt
 
     def _tell_to_drop(self, version: str, devices: frozenset[str]) -> list[Answer]:
         text = json.dumps({"version": version}).encode()
@@ -182,7 +184,7 @@ class Coordinator:
     def _send_inputs(
         self, programs: Programs, inputs: Mapping[str, np.ndarray], version: str, number: int
     ) -> None:
-        for outgoing in scatter(programs, inputs):
+        for outgoing in self._scatters[version].messages(inputs):
             message = outgoing.message
             frame = Frame(Kind.DATA, message.number, number, version, outgoing.nbytes)
             self.fabric.send(message.receiver, frame, outgoing.parts)

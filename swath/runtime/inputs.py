@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from swath.engine.session import dtype_named
 from swath.errors import InputError
 from swath.graph.graph import Graph
 
@@ -29,9 +30,9 @@ def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np
                 f"input {name!r} has shape {list(array.shape)}, "
                 f"the model needs {list(tensor.shape)}"
             )
-        if tensor.dtype and array.dtype.name != tensor.dtype:
+        if tensor.dtype and array.dtype != dtype_named(tensor.dtype):
             raise InputError(
                 f"input {name!r} is of type {array.dtype.name}, the model needs {tensor.dtype}"
             )
-        checked[name] = np.ascontiguousarray(array).reshape(array.shape)
+        checked[name] = np.asarray(array, order="C")
     return checked

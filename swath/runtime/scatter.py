@@ -2,63 +2,80 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from swath.engine.session import dtype_named
-from swath.plan.program import Piece, Programs, Send, TileInput
+from swath.ops.region import Region
+from swath.plan.program import Box, Message, Piece, Programs, Send, TileInput
 from swath.runtime.executor import Outgoing, pack_loose, unpack_loose
 from swath.runtime.instance import aligned_bytes, as_bytes, cut, is_static, split_boxes
+
+Index = tuple[int | slice, ...]
 
 MOST_RUNS = 16
 """Buffers that a message is better sent from than copied together."""
 
 
-def scatter(programs: Programs, inputs: Mapping[str, np.ndarray]) -> Iterator[Outgoing]:
-    """The messages that carry the inputs to the devices, in the order in which they leave."""
-    coordinator = programs.coordinator
-    for step in coordinator.steps:
-        assert isinstance(step, Send)
-        message = coordinator.messages[step.message]
-        arrays = [
-            cut(inputs[box.tensor], piece)
-            for piece, box in zip(step.pieces, message.boxes, strict=True)
-        ]
-        if is_static(message.boxes):
-            yield Outgoing(message, [part for array in arrays for part in _runs(array)])
-        else:
-            yield Outgoing(message, [pack_loose(message.boxes, arrays)])
+class Scatter:
+    """How a plan's inputs are cut and sent; worked out once, for every request."""
+
+    def __init__(self, programs: Programs) -> None:
+        coordinator = programs.coordinator
+        self._sends: list[tuple[Message, list[tuple[Box, Piece, list[Index] | None]]]] = []
+        for step in coordinator.steps:
+            assert isinstance(step, Send)
+            message = coordinator.messages[step.message]
+            cuts = [
+                (box, piece, _runs(piece.region, piece.held) if is_static([box]) else None)
+                for piece, box in zip(step.pieces, message.boxes, strict=True)
+            ]
+            self._sends.append((message, cuts))
+
+    def messages(self, inputs: Mapping[str, np.ndarray]) -> Iterator[Outgoing]:
+        """The messages that carry the inputs (C-contiguous arrays) to the devices, in the order in
+        which they leave."""
+        for message, cuts in self._sends:
+            if not is_static(message.boxes):
+                arrays = [cut(inputs[box.tensor], piece) for box, piece, _ in cuts]
+                yield Outgoing(message, [pack_loose(message.boxes, arrays)])
+                continue
+            parts: list[memoryview] = []
+            for box, piece, runs in cuts:
+                array = inputs[box.tensor]
+                if runs is None:
+                    parts.append(as_bytes(np.ascontiguousarray(cut(array, piece))))
+                else:
+                    parts += [as_bytes(array[run]) for run in runs]
+            yield Outgoing(message, parts)
 
 
-def _runs(array: np.ndarray) -> list[memoryview]:
-    """The bytes of an array in C order, as the contiguous runs that it is made of, where they are
-    few (the rows of a picture are one per colour); else as a copy in one piece."""
-    leading = 0
-    part = array
-    while not part.flags.c_contiguous:
-        part = part[0]
-        leading += 1
-    outer = array.shape[:leading]
-    if math.prod(outer) > MOST_RUNS:
-        return [as_bytes(np.ascontiguousarray(array))]
-    return [as_bytes(array[index]) for index in np.ndindex(*outer)]
+def _runs(part: Region, held: Region) -> list[Index] | None:
+    """The contiguous runs of memory that make up a part of an array that holds ``held``, where they
+    are few (the rows of a picture are one per colour); None where a copy is better."""
+    relative = part.relative_to(held)
+    inner = len(part)
+    while inner > 0 and part[inner - 1] == held[inner - 1]:
+        inner -= 1
+    outer = relative[: max(0, inner - 1)]
+    if math.prod(hi - lo for lo, hi in outer) > MOST_RUNS:
+        return None
+    rest = tuple(slice(lo, hi) for lo, hi in relative[len(outer) :])
+    return [(*index, *rest) for index in itertools.product(*(range(lo, hi) for lo, hi in outer))]
 
 
 class Gathering:
     """Collects the messages of one request's outputs."""
 
     def __init__(self, programs: Programs) -> None:
-        self.devices = frozenset(programs.by_device)
+        self.devices = programs.by_device.keys()
         self._programs = programs
-        self._missing = {message.number for message in programs.coordinator.incoming}
+        self._missing = set(programs.expected)
         self._boxes: dict[tuple[int, int], np.ndarray] = {}
-        self._landing = {
-            message.number: aligned_bytes(message.nbytes)
-            for message in programs.coordinator.incoming
-            if is_static(message.boxes)
-        }
+        self._landing: dict[int, np.ndarray] = {}
 
     @property
     def is_complete(self) -> bool:
@@ -66,8 +83,12 @@ class Gathering:
 
     def landing(self, number: int) -> memoryview | None:
         """Where a message's payload is to lie; None: anywhere."""
-        memory = self._landing.get(number)
-        return None if memory is None else memory.data
+        message = self._programs.coordinator.messages.get(number)
+        if message is None or not is_static(message.boxes):
+            return None
+        if number not in self._landing:
+            self._landing[number] = aligned_bytes(message.nbytes)
+        return self._landing[number].data
 
     def deliver(self, number: int, payload: memoryview) -> None:
         """A message has come, its payload in `landing`, where there is one."""

@@ -19,7 +19,7 @@ from swath.plan.plan import Plan
 from swath.plan.program import COORDINATOR, Compute, Programs
 from swath.runtime.executor import Executor, Outgoing
 from swath.runtime.instance import Instance
-from swath.runtime.scatter import Gathering, scatter
+from swath.runtime.scatter import Gathering, Scatter
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ def execute_in_process(
             payload = landing
         (gathering if receiver == COORDINATOR else executors[receiver]).deliver(number, payload)
 
-    for outgoing in scatter(programs, inputs):
+    for outgoing in Scatter(programs).messages(inputs):
         deliver(outgoing)
     waiting = dict(executors)
     while waiting:

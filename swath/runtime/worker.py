@@ -306,7 +306,8 @@ class Worker:
         key = f"{step.model}{weights}"
         if key not in self._sessions:
             arrays = {name: self._blobs.weights.get(w) for name, w in step.weights.items()}
-            self._sessions[key] = Session(self._blobs.models[step.model], arrays, self._threads)
+            model = self._blobs.models[step.model]
+            self._sessions[key] = Session(model, arrays, self._threads, shared_arena=True)
         return self._sessions[key]
 
     def _drop(self, version: str) -> None:

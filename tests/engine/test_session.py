@@ -59,7 +59,9 @@ def test_zeros_before_a_pool_stay_zeros(operator: str, case: str) -> None:
     feeds = {"x": -1 - np.abs(RANDOM.standard_normal((1, 2, 8, 9), dtype=np.float32))}
     width = [(0, 0), (0, 0), (pad, pad), (pad, pad)]
     pool = make_model(
-        [helper.make_node(operator, ["x"], ["y"], **attributes)], [1, 2, 8 + 2 * pad, 9 + 2 * pad], {}
+        [helper.make_node(operator, ["x"], ["y"], **attributes)],
+        [1, 2, 8 + 2 * pad, 9 + 2 * pad],
+        {},
     )
     (expected,) = Session(pool.SerializeToString()).run({"x": np.pad(feeds["x"], width)})
     graph = load_onnx(proto)

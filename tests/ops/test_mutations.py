@@ -114,7 +114,8 @@ CASES = [
     Case("MaxPool", attributes={"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
     Case("AveragePool", attributes={"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
     Case("LpPool", attributes={"kernel_shape": [3, 3], "strides": [2, 1]}),
-    Case("LRN", cut=(1, 2), attributes={"size": 3, "alpha": 1.0}),
+    # Every part reads from the first channel on, so there is none to miss on that side.
+    Case("LRN", cut=(1, 2), attributes={"size": 3, "alpha": 1.0}, mutants=3),
     Case("Resize", constants=TWICE, attributes={"mode": "nearest"}),
     Case("Resize", constants=TWICE, attributes={"mode": "linear"}),
     Case("Resize", constants=TWICE, attributes={"mode": "cubic"}),

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.splitting import check_node
+from swath.graph.build import build_graph
+from swath.ops import split_evenly
+from tests.splitting import check_node, check_split, node_model, prepared, session
+from tests.tiles import compare_regions, run_all
 
 RANDOM = np.random.default_rng(24)
 
@@ -31,7 +34,31 @@ def test_batch_normalization(opset: int) -> None:
 @pytest.mark.parametrize("channels", [1, 2, 5, 12])
 def test_local_response_normalization_takes_its_neighbours(size: int, channels: int) -> None:
     attributes = {"size": size, "alpha": 0.5, "beta": 0.75, "bias": 1.5}
-    assert not check_node("LRN", [floats(2, channels, 4, 3)], attributes).whole
+    count = check_node("LRN", [floats(2, channels, 4, 3)], attributes)
+    assert count.whole == (channels == 2 and size > 1), "of two channels each needs both"
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf, 1e25])
+def test_local_response_normalization_keeps_a_running_sum(special: float) -> None:
+    """What one channel spoils is spoilt in all later ones, far beyond its neighbours."""
+    attributes = {"size": 3, "alpha": 0.5, "beta": 0.75, "bias": 1.5}
+    data = floats(1, 12, 4, 3)
+    data[0, 2, 1, 1] = data[0, 7, 3, 0] = special
+    model, feeds = node_model("LRN", [data], attributes)
+    (made,) = session(model.SerializeToString()).run(None, feeds)
+    assert np.isnan(made[0, 11, 1, 1])
+    assert not check_split(model, feeds).whole
+
+
+def test_local_response_normalization_is_equal_to_the_last_bit() -> None:
+    attributes = {"size": 5, "alpha": 2.0, "beta": 0.75, "bias": 1.5}
+    data = floats(1, 40, 6, 5) * np.logspace(3, -3, 40, dtype=np.float32)[:, None, None]
+    model, feeds = node_model("LRN", [data], attributes)
+    tensors = run_all(prepared(model), feeds)
+    graph = build_graph(prepared(model))
+    whole = graph.tensors["y0"].whole
+    regions = [whole.replace(1, part) for number in (2, 3, 5) for part in split_evenly(40, number)]
+    assert compare_regions(graph, "y0", regions, tensors) == (10, 10)
 
 
 def test_instance_normalization() -> None:
