@@ -182,8 +182,8 @@ def markdown(rows: list[Row], rounds: int) -> str:
         "",
         "Made by `python benchmarks/speed.py"
         f" --rounds {rounds}`: Swath and plain ONNX Runtime (one thread, not spinning, the unsplit"
-        " model) in turn in one run, after warming up; the figure is the ratio of the medians. Small"
-        " models take four times the rounds, the large picture a sixth. Weights are seeded.",
+        " model) in turn in one run, after warming up; the figure is the ratio of the medians."
+        " Small models take four times the rounds, the large picture a sixth. Weights are seeded.",
         "",
         "| what | measured | must | strive for | met | detail |",
         "|---|---|---|---|---|---|",

@@ -123,3 +123,17 @@ def _own_interfaces() -> list[ipaddress.IPv4Interface]:
 
 def _is_loopback(host: str) -> bool:
     return host.startswith("127.")
+
+
+def own_host(targets: Sequence[str]) -> str:
+    """The address of this machine that the first of these endpoints (``tcp/HOST:PORT``) would see;
+    nothing is sent."""
+    for target in targets:
+        host, _, port = target.removeprefix("tcp/").rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((host, int(port)))
+                return str(probe.getsockname()[0])
+            except (OSError, ValueError):
+                continue
+    return "127.0.0.1"

@@ -46,6 +46,7 @@ from swath.fabric.fabric import (
 )
 from swath.fabric.frame import Frame
 from swath.fabric.membership import Membership
+from swath.fabric.places import own_host
 from swath.fabric.streams import Streams
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ _ENDPOINT = re.compile(r"tcp/.+:[0-9]{1,5}|(?!tcp/)[a-z][a-z-]*/.+")
 class Endpoints:
     """How a member joins. ``listen`` and ``connect`` are Zenoh endpoints (``tcp/10.0.0.9:7447``);
     ``discover``: find others on the local network by multicast. Data is taken on the host of the
-    first ``listen`` endpoint, on the port after it (a free one where its port is 0)."""
+    first ``listen`` endpoint, on the port after it (a free one where its port is 0); see
+    `data_place`."""
 
     listen: tuple[str, ...] = ()
     connect: tuple[str, ...] = ()
@@ -97,7 +99,7 @@ class ZenohFabric:
         self._closed = False
         self._lock = threading.Lock()
         self._control: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        host, port = data_place(endpoints.listen)
+        host, port = data_place(endpoints)
         self._streams = Streams(name, host, port, land)
         try:
             self._session = _open(endpoints)
@@ -273,14 +275,17 @@ class _Answer:
         raise FabricError(f"{self._receiver!r} does not answer; is it still running?")
 
 
-def data_place(listen: Sequence[str]) -> tuple[str | None, int]:
-    """Host and port on which to take data: the host of the first TCP endpoint, the port after."""
-    for endpoint in listen:
+def data_place(endpoints: Endpoints) -> tuple[str | None, int]:
+    """Host and port on which to take data besides the sockets of this machine: the host of the
+    first TCP endpoint listened on, the port after; else any port of the address that members on
+    other machines, who are connected to, see; (None, 0) where all is on this machine."""
+    for endpoint in endpoints.listen:
         if endpoint.startswith("tcp/"):
             host, _, port = endpoint.removeprefix("tcp/").rpartition(":")
             return host, int(port) + 1 if int(port) else 0
         raise FabricError(f"--listen {endpoint!r} is not understood; write e.g. tcp/10.0.0.9:7447")
-    return None, 0
+    host = own_host(endpoints.connect)
+    return (None, 0) if host.startswith("127.") else (host, 0)
 
 
 def _open(endpoints: Endpoints) -> zenoh.Session:

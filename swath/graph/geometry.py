@@ -69,12 +69,12 @@ def handed_on(graph: Graph, nodes: Iterable[int]) -> tuple[str, ...]:
     """Tensors that a stage makes and somebody else (another stage, the caller) reads."""
     inside = set(nodes)
     outputs = set(graph.outputs)
-    names = []
-    for position in sorted(inside):
-        for name in graph.nodes[position].outputs:
-            if name and (
-                name in outputs
-                or any(reader not in inside for reader in graph.consumers.get(name, ()))
-            ):
-                names.append(name)
-    return tuple(names)
+    return tuple(
+        name
+        for position in sorted(inside)
+        for name in graph.nodes[position].outputs
+        if name
+        and (
+            name in outputs or any(reader not in inside for reader in graph.consumers.get(name, ()))
+        )
+    )

@@ -1,4 +1,4 @@
-"""A CNN as frozen data: nodes in a topological order, tensors with static shapes, constants by digest."""
+"""A CNN as frozen data: nodes in order, tensors with static shapes, constants by digest."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A model with static shapes. ``nodes`` are in topological order; ``tensors`` has every name."""
+    """A model with static shapes; ``nodes`` in topological order, ``tensors`` with every name."""
 
     name: str
     inputs: tuple[str, ...]

@@ -28,7 +28,9 @@ def keep_original(skeleton: Skeleton) -> Original:
     large = {}
     for name, array in skeleton.weights.items():
         if array.nbytes > LARGE_BYTES and array.dtype != object:
-            model.graph.initializer.append(external_tensor(name, name, array.dtype.name, array.shape))
+            model.graph.initializer.append(
+                external_tensor(name, name, array.dtype.name, array.shape)
+            )
             large[name] = array
         else:
             model.graph.initializer.append(tensor_proto(array, name))

@@ -89,9 +89,7 @@ def inverse(order: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(range(len(order)), key=lambda axis: order[axis]))
 
 
-def external_tensor(
-    name: str, location: str, dtype: str, shape: Sequence[int]
-) -> onnx.TensorProto:
+def external_tensor(name: str, location: str, dtype: str, shape: Sequence[int]) -> onnx.TensorProto:
     """An initializer whose data is handed to the session, not stored in the model."""
     itemsize = dtype_of(element_type_of(dtype)).itemsize
     return onnx.TensorProto(

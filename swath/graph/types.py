@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import onnx
@@ -15,13 +15,13 @@ OPAQUE = Tensor(None, "", 0)
 is not a tensor of numbers."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def dtype_of(element_type: int) -> np.dtype:
     """numpy's dtype of an ONNX element type (ml_dtypes' for those that numpy lacks)."""
     return np.dtype(helper.tensor_dtype_to_np_dtype(element_type))
 
 
-@lru_cache(maxsize=None)
+@cache
 def element_type_of(dtype: str) -> int:
     """ONNX's element type of a dtype name as it stands in `Tensor.dtype`."""
     for element_type in onnx.TensorProto.DataType.values():

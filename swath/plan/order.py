@@ -51,4 +51,3 @@ def _is_map_for_conv(graph: Graph, name: str) -> bool:
 def _are_rows(graph: Graph, name: str, parts: set[Region]) -> bool:
     whole = graph.tensors[name].whole
     return all(part.replace(2, whole[2]) == whole for part in parts) and whole[0] == (0, 1)
-

@@ -18,7 +18,7 @@ from swath.ops import Region, subtract_all
 from swath.plan.plan import Plan, Tile
 
 WIDEST_BORDER = 0.5
-"""Share of a tile that its borders may take; beyond it hardly any computing is left to hide behind."""
+"""Share of a tile that its borders may take; beyond it there is little left to hide behind."""
 
 
 @dataclass(frozen=True, slots=True)

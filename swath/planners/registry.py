@@ -104,7 +104,7 @@ register_planner(
     PlannerInfo(
         "even",
         "swath.planners.even:Even",
-        "shares by device speed; layers fused while recomputing a halo is cheaper than exchanging it",
+        "shares by device speed; layers fused while a recomputed halo is cheaper than an exchange",
         splits=("rows", "cols", "grid", "channels"),
         options={
             "split": "rows, cols, grid or channels; default: rows or channels, stage by stage"

@@ -15,6 +15,7 @@ import numpy as np
 from swath.cluster import Cluster, local_cluster
 from swath.cost import nominal_costs
 from swath.errors import FabricError, PlanError
+from swath.fabric.places import own_host
 from swath.fabric.zenoh import Endpoints, ZenohFabric
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
@@ -220,7 +221,7 @@ def connect(
     targets = (*endpoints, *addresses)
     if not targets and not discover:
         raise FabricError("nowhere to connect to; give addresses in the cluster file, or --connect")
-    own = listen or f"tcp/{_own_host(targets or (MULTICAST,))}:0"
+    own = listen or f"tcp/{own_host(targets or (MULTICAST,))}:0"
     name = f"coordinator-{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
     coordinator = Coordinator(
         lambda land: ZenohFabric(
@@ -259,16 +260,3 @@ def random_inputs(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:
         else:
             arrays[name] = rng.standard_normal(tensor.shape).astype(tensor.dtype)
     return arrays
-
-
-def _own_host(targets: tuple[str, ...]) -> str:
-    """The address of this machine that the first target would see; nothing is sent."""
-    for target in targets:
-        host, _, port = target.removeprefix("tcp/").rpartition(":")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect((host, int(port)))
-                return str(probe.getsockname()[0])
-            except (OSError, ValueError):
-                continue
-    return "127.0.0.1"

@@ -51,7 +51,7 @@ class Executor:
         return self.position == len(self.program.steps)
 
     def deliver(self, number: int, payload: memoryview) -> None:
-        """A message has come. ``payload`` is `Instance.landing` of its number, where there is one."""
+        """A message has come; ``payload`` is what `Instance.landing` has for it, if anything."""
         if number not in self.instance.landing:
             boxes = self.program.messages[number].boxes
             for index, array in enumerate(unpack_loose(boxes, payload)):

@@ -58,7 +58,9 @@ class Instance:
                 for box in step.outputs:
                     self._place(arena, plan.offsets, ArrayKey(index, box.tensor, False), box)
                 for item in step.inputs:
-                    self._place(arena, plan.offsets, ArrayKey(index, item.box.tensor, True), item.box)
+                    self._place(
+                        arena, plan.offsets, ArrayKey(index, item.box.tensor, True), item.box
+                    )
         self.steps = [self._bind(index, sessions) for index in range(len(program.steps))]
 
     def _place(
@@ -94,7 +96,10 @@ class Instance:
         key = ArrayKey(index, tensor, True)
         target = self.arrays[key]
         for piece in item.pieces:
-            if piece.step is not None and self._inside.get(ArrayKey(piece.step, tensor, False)) == key:
+            if (
+                piece.step is not None
+                and self._inside.get(ArrayKey(piece.step, tensor, False)) == key
+            ):
                 continue  # It was written in place.
             part = piece.region.relative_to(item.box.region).slices()
             bound.copies.append((target[part], self.source(piece, tensor)))

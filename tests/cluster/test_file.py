@@ -79,7 +79,7 @@ def test_mistakes_are_named_in_one_line(tmp_path, change, message):
     ],
 )
 def test_what_is_no_cluster_file(tmp_path, text, message):
-    with pytest.raises(ClusterError, match="cluster.yaml"):
+    with pytest.raises(ClusterError, match=r"cluster\.yaml"):
         load_cluster(write(tmp_path, text))
     with pytest.raises(ClusterError) as error:
         load_cluster(write(tmp_path, text))

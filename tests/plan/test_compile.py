@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from swath.ops import Region, subtract_all
 from swath.plan.codec import load_plan, plan_from_json, plan_to_json, save_plan
 from swath.plan.compile import compile_plan
-from swath.plan.memory import ALIGNMENT, layout, peak_memory
+from swath.plan.memory import ALIGNMENT, contiguous_offset, layout, peak_memory
+from swath.plan.order import CHANNELS_LAST
 from swath.plan.plan import NamedSource
 from swath.plan.program import COORDINATOR, Compute, Send
 from swath.plan.transport import program_from_json, program_to_json
@@ -156,11 +158,57 @@ def tilings(draw):
     for layer in range(3):
         cuts = sorted(draw(st.sets(st.integers(1, ROWS - 1), max_size=3)))
         bounds = [0, *cuts, ROWS]
-        spans = list(zip(bounds, bounds[1:], strict=False))
+        spans = list(pairwise(bounds))
         if draw(st.booleans()):
             spans.append(draw(st.sampled_from(spans)))
         tiles += [(draw(st.sampled_from("abc")), layer, lo, hi) for lo, hi in spans]
     return tiles
+
+
+WIDE = chain_graph(channels=16)
+WIDE_INPUTS = {"x0": np.random.default_rng(2).standard_normal((1, 16, ROWS, 8), np.float32)}
+
+
+def test_maps_split_by_rows_lie_channels_last_in_their_readers_input():
+    plan = two_devices(WIDE)
+    program = compile_plan(plan).by_device["a"]
+    assert program.steps[0].outputs[0].order == CHANNELS_LAST
+    assert program.steps[-2].outputs[0].order == ()  # The caller wants it in its own order.
+    inside = layout(program).inside
+    assert [(out.step, container.step) for out, container in inside.items()] == [(0, 2), (2, 4)]
+    assert verify_plan(plan, WIDE, WIDE_INPUTS).bit_exact
+
+
+@settings(max_examples=40, deadline=None)
+@given(tilings(), st.sampled_from(["peer", "leader"]))
+def test_any_tiling_is_exact_in_channels_last_order(tiles, exchange):
+    leader = tiles[0][0] if exchange == "leader" else None
+    plan = layer_plan(WIDE, tiles, exchange=exchange, leader=leader)
+    assert verify_plan(plan, WIDE, WIDE_INPUTS).within_tolerance
+
+
+@pytest.mark.parametrize(
+    ("part", "container", "order", "offset"),
+    [
+        ([(0, 1), (0, 4), (2, 4), (0, 8)], [(0, 1), (0, 4), (1, 6), (0, 8)], CHANNELS_LAST, 32),
+        ([(0, 1), (0, 4), (2, 4), (0, 8)], [(0, 1), (0, 4), (1, 6), (0, 8)], (), None),
+        ([(0, 1), (0, 4), (2, 4), (0, 8)], [(0, 1), (0, 4), (2, 4), (0, 8)], (), 0),
+        ([(0, 1), (2, 4), (0, 5), (0, 8)], [(0, 1), (0, 4), (0, 5), (0, 8)], (), 80),
+        ([(0, 1), (1, 2), (2, 4), (0, 8)], [(0, 1), (0, 4), (0, 5), (0, 8)], (), 56),
+        ([(0, 2), (0, 2)], [(0, 2), (0, 4)], (), None),
+    ],
+)
+def test_where_a_part_is_one_run_of_memory(part, container, order, offset):
+    part, container = Region(part), Region(container)
+    assert contiguous_offset(part, container, order) == offset
+    if offset is not None:
+        axes = order or tuple(range(len(part)))
+        memory = np.zeros([container.shape[axis] for axis in axes])
+        view = memory.transpose(np.argsort(axes))
+        view[part.relative_to(container).slices()] = 1
+        flat = memory.reshape(-1)
+        assert flat[offset : offset + part.size].all()
+        assert flat.sum() == part.size
 
 
 @settings(max_examples=40, deadline=None)
