@@ -15,9 +15,16 @@ from tests.fabric.conftest import anywhere
 
 
 def test_data_is_taken_on_the_port_after():
-    assert data_place(()) == (None, 0)
-    assert data_place(("tcp/10.0.0.9:7447",)) == ("10.0.0.9", 7448)
-    assert data_place(("tcp/0.0.0.0:0",)) == ("0.0.0.0", 0)
+    assert data_place(Endpoints()) == (None, 0)
+    assert data_place(Endpoints(("tcp/10.0.0.9:7447",))) == ("10.0.0.9", 7448)
+    assert data_place(Endpoints(("tcp/0.0.0.0:0",))) == ("0.0.0.0", 0)
+
+
+def test_who_only_connects_takes_data_on_the_address_that_the_others_see():
+    assert data_place(Endpoints(connect=("tcp/127.0.0.1:7447",))) == (None, 0)
+    own = socket.gethostbyname(socket.gethostname())
+    if not own.startswith("127."):
+        assert data_place(Endpoints(connect=(f"tcp/{own}:7447",))) == (own, 0)
 
 
 @pytest.mark.parametrize("endpoint", ["10.0.0.9:7447", "tcp/10.0.0.9", "tcp/", "", "tcp/h:x"])
