@@ -53,12 +53,6 @@ class Costs:
             for position, demand in geometry.demands.items()
         )
 
-    def transfer(self, sender: str, receiver: str, nbytes: int) -> float:
-        """One message, alone on its link; 0 for what stays where it is."""
-        if sender == receiver or nbytes == 0:
-            return 0.0
-        return self.cluster.link(sender, receiver).seconds(nbytes)
-
     def fetch(self, receiver: str, nbytes: int) -> float:
         """Bytes that a device needs from its neighbours, over its slowest link to one of them."""
         if nbytes == 0:

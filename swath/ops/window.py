@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from swath.ops.region import Interval, Region
+from swath.ops.region import Interval
 from swath.ops.rule import Operator
 
 
@@ -131,8 +131,3 @@ def explicit_padding(tiles: Sequence[Padded]) -> dict[str, object]:
         "pads": [tile.pad_begin for tile in tiles] + [tile.pad_end for tile in tiles],
         "auto_pad": None,
     }
-
-
-def spatial(region: Region) -> tuple[Interval, ...]:
-    """The intervals behind batch and channel."""
-    return tuple(region[2:])
