@@ -12,7 +12,7 @@ FRAME_BYTES = 64
 MAX_PAYLOAD_BYTES = 4 << 30
 """No message is larger; a header that says so is not ours."""
 
-_STRUCT = struct.Struct("<4sHHIQQ32s")
+_STRUCT = struct.Struct("<4sHHIQQ32sI")
 _MAGIC = b"swth"
 
 
@@ -39,16 +39,17 @@ class Frame(NamedTuple):
     version: str
     nbytes: int
 
-    def pack(self) -> bytes:
-        head = _STRUCT.pack(
-            _MAGIC, self.kind, 0, self.number, self.request, self.nbytes, self.version.encode()
+    def pack(self, place: int = 0) -> bytes:
+        """``place``: where the payload lies in the ring of the connection; 0: it follows."""
+        version = self.version.encode()
+        return _STRUCT.pack(
+            _MAGIC, self.kind, 0, self.number, self.request, self.nbytes, version, place
         )
-        return head.ljust(FRAME_BYTES, b"\0")
 
 
-def unpack_frame(head: bytes | bytearray | memoryview) -> Frame:
-    """Raises ValueError for anything but a header of ours."""
-    magic, kind, _, number, request, nbytes, version = _STRUCT.unpack_from(head)
+def unpack_frame(head: bytes | bytearray | memoryview) -> tuple[Frame, int]:
+    """(frame, place) as `Frame.pack` has them; raises ValueError for anything but ours."""
+    magic, kind, _, number, request, nbytes, version, place = _STRUCT.unpack_from(head)
     if magic != _MAGIC or nbytes > MAX_PAYLOAD_BYTES:
         raise ValueError("a foreign header")
-    return Frame(Kind(kind), number, request, nbytes=nbytes, version=version.decode("ascii"))
+    return Frame(Kind(kind), number, request, version.decode("ascii"), nbytes), place

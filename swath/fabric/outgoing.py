@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from swath.errors import FabricError
 from swath.fabric.fabric import Address, Buffer
 from swath.fabric.frame import FRAME_BYTES, Frame
+from swath.fabric.ring import SMALLEST_PAYLOAD, RingWriter
 
 MAX_BACKLOG_BYTES = 2 << 30
 """What may wait for a receiver that does not take it; beyond that it is given up."""
@@ -26,9 +27,12 @@ class Outgoing:
     when there is need of it. `send` belongs to one thread at a time; `close` may come from another.
     """
 
-    def __init__(self, address: Address, connection: socket.socket) -> None:
+    def __init__(
+        self, address: Address, connection: socket.socket, ring: RingWriter | None = None
+    ) -> None:
         self.address = address
         self._socket = connection
+        self._ring = ring
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
         self._changed = threading.Condition()
@@ -42,12 +46,15 @@ class Outgoing:
 
     def send(self, frame: Frame, parts: Sequence[Buffer]) -> None:
         """Send a message; raises FabricError where the connection is broken."""
-        buffers = [frame.pack(), *parts]
+        place = 0
+        if self._ring is not None and frame.nbytes >= SMALLEST_PAYLOAD:
+            place = self._ring.put(parts, frame.nbytes)
+        buffers = [frame.pack(place)] if place else [frame.pack(), *parts]
         if len(buffers) > MAX_BUFFERS:
             buffers = [b"".join(buffers)]
         with self._changed:
             sent = self._send_at_once(buffers)
-            if sent < FRAME_BYTES + frame.nbytes:
+            if sent < FRAME_BYTES + (0 if place else frame.nbytes):
                 self._send_later(_rest(buffers, sent))
 
     def close(self) -> None:
@@ -60,6 +67,8 @@ class Outgoing:
         if self._thread is not None:
             self._thread.join()
         self._socket.close()
+        if self._ring is not None:
+            self._ring.close()
 
     def _send_at_once(self, buffers: Sequence[Buffer]) -> int:
         """Bytes that the kernel has taken."""

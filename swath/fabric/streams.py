@@ -24,6 +24,7 @@ from swath.fabric.fabric import PROTOCOL_VERSION, Address, Arrival, Buffer, Land
 from swath.fabric.frame import FRAME_BYTES, Frame, unpack_frame
 from swath.fabric.outgoing import Outgoing
 from swath.fabric.places import connect_to, in_order, listen_tcp, listen_unix, reachable_hosts, tune
+from swath.fabric.ring import RingReader, RingWriter
 
 MAX_STRANGERS = 64
 """Connections that have not shown their token yet; of more than that, the oldest has to go."""
@@ -43,6 +44,30 @@ class _Incoming:
     """False until the greeting is complete and right."""
     frame: Frame | None = None
     payload: memoryview | None = None
+    ring: RingReader | None = None
+
+    def read_into(self, target: memoryview) -> int:
+        """Bytes read; with a greeting a ring may come. Raises BlockingIOError, OSError, ValueError
+        for a ring that is none."""
+        if self.is_member or self.socket.family != socket.AF_UNIX:
+            return self.socket.recv_into(target)
+        data, descriptors, _, _ = socket.recv_fds(self.socket, len(target), 1)
+        target[: len(data)] = data
+        for descriptor in descriptors:
+            if self.ring is not None:
+                self.ring.close()
+            self.ring = RingReader(descriptor)
+        return len(data)
+
+    def take_from_ring(self, place: int, target: memoryview) -> None:
+        if self.ring is None:
+            raise ValueError("a message in a ring that was never given")
+        self.ring.take(place, target)
+
+    def close(self) -> None:
+        self.socket.close()
+        if self.ring is not None:
+            self.ring.close()
 
 
 class Streams:
@@ -90,11 +115,11 @@ class Streams:
         for place in in_order(address.places):
             try:
                 connection = connect_to(place)
-                connection.sendall(greeting, socket.MSG_NOSIGNAL)
+                ring = _greet(connection, greeting)
             except (OSError, ValueError) as error:
                 reasons.append(f"{place} ({getattr(error, 'strerror', None) or error})")
                 continue
-            self._outgoing[address.name] = Outgoing(address, connection)
+            self._outgoing[address.name] = Outgoing(address, connection, ring)
             return
         raise FabricError(
             f"{self.address.name!r} cannot reach {address.name!r}: tried "
@@ -140,7 +165,7 @@ class Streams:
         for receiver in list(self._outgoing):
             self.forget(receiver)
         for key in list(self._selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]
+            key.data.close()
         self._selector.close()
         self._wake_writer.close()
         for listener in self._listeners:
@@ -163,7 +188,7 @@ class Streams:
 
     def _drop(self, incoming: _Incoming) -> None:
         self._selector.unregister(incoming.socket)
-        incoming.socket.close()
+        incoming.close()
         if not incoming.is_member:
             self._strangers.remove(incoming)
 
@@ -182,7 +207,7 @@ class Streams:
     def _read_some(self, incoming: _Incoming) -> bool:
         target = memoryview(incoming.head) if incoming.payload is None else incoming.payload
         try:
-            count = incoming.socket.recv_into(target[incoming.filled :])
+            count = incoming.read_into(target[incoming.filled :])
         except BlockingIOError:
             return False
         if count == 0:
@@ -195,9 +220,11 @@ class Streams:
             self._greet(incoming)
             return True
         if incoming.frame is None:
-            incoming.frame = unpack_frame(incoming.head)
+            incoming.frame, place = unpack_frame(incoming.head)
             incoming.payload = self._place(incoming.frame)
-            if incoming.frame.nbytes:
+            if place:
+                incoming.take_from_ring(place, incoming.payload)
+            elif incoming.frame.nbytes:
                 return True
         assert incoming.payload is not None
         self._ready.append(Arrival(incoming.frame, incoming.payload))
@@ -222,3 +249,17 @@ class Streams:
         self._strangers.remove(incoming)
         incoming.is_member = True
         incoming.head = bytearray(FRAME_BYTES)
+
+
+def _greet(connection: socket.socket, greeting: bytes) -> RingWriter | None:
+    """Show the token; within one machine, give a ring along with it."""
+    if connection.family != socket.AF_UNIX:
+        connection.sendall(greeting, socket.MSG_NOSIGNAL)
+        return None
+    ring = RingWriter()
+    try:
+        socket.send_fds(connection, [greeting], [ring.fd])
+    except BaseException:
+        ring.close()
+        raise
+    return ring

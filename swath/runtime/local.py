@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from swath.errors import FabricError
 from swath.fabric.fabric import Fabric, Land
 from swath.fabric.zenoh import Endpoints, ZenohFabric
 from swath.runtime.coordinator import Coordinator
+from swath.runtime.cores import assign_cores, settle
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
@@ -42,11 +42,10 @@ class LocalWorkers:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.coordinator, endpoint = self._join()
         try:
-            for name, cores in zip(self.names, _cores(len(names), threads), strict=True):
+            for name, cores in zip(self.names, assign_cores(len(names), threads), strict=True):
                 self._start(name, endpoint, threads, memory)
-                if cores:
-                    with contextlib.suppress(ProcessLookupError):  # Ended: that is seen below.
-                        os.sched_setaffinity(self.processes[name].pid, cores)
+                with contextlib.suppress(ProcessLookupError):  # Ended: that is seen below.
+                    settle(self.processes[name].pid, cores)
             self._await_workers()
         except BaseException:
             self.close()
@@ -131,19 +130,6 @@ class LocalWorkers:
 def _join(cluster: str, endpoint: str, land: Land) -> Fabric:
     endpoints = Endpoints(listen=(endpoint,))
     return ZenohFabric("coordinator", "coordinator", land, endpoints, cluster)
-
-
-def _cores(workers: int, threads: int) -> list[set[int]]:
-    """The cores of each worker where they fill the machine; else empty sets: anywhere.
-
-    Where there is a worker for every core, none is to be put on the core of another while its own
-    idles: the scheduler needs milliseconds to see that, as long as a small model takes. Where there
-    is room, the scheduler finds an idle core better than we.
-    """
-    available = sorted(os.sched_getaffinity(0))
-    if workers * threads != len(available):
-        return [set() for _ in range(workers)]
-    return [set(available[i * threads : (i + 1) * threads]) for i in range(workers)]
 
 
 def free_port() -> int:

@@ -251,8 +251,8 @@ def test_closing_with_a_backlog_ends_its_thread(streams):
 def test_closing_after_a_backlog_has_gone_ends_its_thread(streams):
     receiver, sender = streams("b"), streams("a")
     sender.reach(receiver.address)
-    sender.send("b", data(1, 8 << 20), [bytes(8 << 20)])
-    assert len(take(receiver).payload) == 8 << 20
+    sender.send("b", data(1, 24 << 20), [bytes(24 << 20)])
+    assert len(take(receiver).payload) == 24 << 20
     assert threads_of("b")
     sender.close()
     assert not threads_of("b")
