@@ -3,7 +3,9 @@
 Zenoh carries control; measured between busy processes on one machine, a tensor of 600 KB takes it
 some 500 us one way and a bare socket 125 us, because its Python binding copies on both sides and
 hands over between threads (docs/results/fabric.md). So data takes a socket per pair and direction,
-is read straight into the memory where it is needed, by the very thread that waits for it.
+is read straight into the memory where it is needed, by the very thread that waits for it. Within a
+machine, what is large lies in memory that both ends share (`swath.fabric.ring`); only its frame
+takes the socket.
 """
 
 from __future__ import annotations

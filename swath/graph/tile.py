@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 
 from swath.graph.geometry import TileGeometry, tile_geometry
 from swath.graph.graph import Graph
+from swath.graph.sinking import Ordering, in_order, needed
 from swath.graph.types import dtype_of, element_type_of
 from swath.graph.weights import WeightSlice
 from swath.ops import Region, Tensor
@@ -89,6 +90,11 @@ def inverse(order: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(range(len(order)), key=lambda axis: order[axis]))
 
 
+def permuted(region: Region, order: Sequence[int]) -> Region:
+    """A region with its axes in another order."""
+    return Region(region[axis] for axis in order)
+
+
 def external_tensor(name: str, location: str, dtype: str, shape: Sequence[int]) -> onnx.TensorProto:
     """An initializer whose data is handed to the session, not stored in the model."""
     itemsize = dtype_of(element_type_of(dtype)).itemsize
@@ -116,6 +122,7 @@ class _TileBuilder:
         self.weights: dict[str, WeightSlice] = {}
         self._held: dict[str, tuple[Region, str]] = {}
         self._crops: dict[tuple[str, Region], str] = {}
+        self._ordering = Ordering()
         self._made: set[str] = set()
         self._read: set[str] = set()
         self._final_names: dict[str, str] = {}
@@ -168,10 +175,7 @@ class _TileBuilder:
     def add_input(self, name: str, region: Region) -> None:
         self._inputs.append(self._port(name, region))
         order = self._orders.get(name, ())
-        if order:
-            self.node_name = f"own order of {name}"
-            own = self.node("Transpose", [name], attributes={"perm": inverse(order)})[0]
-        self._held[name] = (region, own if order else name)
+        self._held[name] = (region, self._own_order(name, region, order) if order else name)
 
     def hold(self, name: str, region: Region, made: str) -> None:
         """Record that ``made`` holds this region of a tensor.
@@ -184,6 +188,7 @@ class _TileBuilder:
             (made,) = self.node("Identity", [made])
         self._final_names[made] = name
         self._held[name] = (region, made)
+        self._ordering.regions[made] = region
 
     def read(self, name: str, region: Region) -> str:
         """A name that holds exactly this region: the tensor itself, or a crop of it."""
@@ -195,8 +200,17 @@ class _TileBuilder:
         key = (name, region)
         if key not in self._crops:
             self.node_name = f"crop {name}"
-            self._crops[key] = emit_crop(self, held_name, held, region)
-            self._read.add(self._crops[key])
+            given = self._ordering.given.get(held_name)
+            if given is None:
+                cropped = emit_crop(self, held_name, held, region)
+            else:
+                # Cut first, then turned: a Transpose for a convolution alone costs nothing.
+                order = self._orders[name]
+                part = emit_crop(self, given, permuted(held, order), permuted(region, order))
+                cropped = self._own_order(part, region, order)
+            self._crops[key] = cropped
+            self._read.add(cropped)
+            self._ordering.regions[cropped] = region
         return self._crops[key]
 
     def add_output(self, name: str, region: Region) -> None:
@@ -205,18 +219,31 @@ class _TileBuilder:
         order = self._orders.get(name, ())
         if order:
             self.node_name = f"memory order of {name}"
-            given = self.node("Transpose", [given], attributes={"perm": order})[0]
+            given = in_order(given, order, self._ordering, list(self._nodes), self._scalars(), self)
         if given != held_name:
             self._final_names[held_name] = f"{name}@{self._fresh()}"
             self._final_names[given] = name
         self._outputs.append(self._port(name, region))
+
+    def _own_order(self, given: str, region: Region, order: Sequence[int]) -> str:
+        """A tensor's region in its own order, of a name that holds it in another."""
+        self.node_name = f"own order of {given}"
+        own = self.node("Transpose", [given], attributes={"perm": inverse(order)})[0]
+        self._ordering.given[own] = given
+        self._ordering.regions[own] = region
+        return own
+
+    def _scalars(self) -> dict[str, onnx.TensorProto]:
+        """Initializers of one entry, which look the same in every order."""
+        return {name: proto for name, proto in self._initializers.items() if prod(proto.dims) == 1}
 
     def serialise(self) -> bytes:
         final = self._final_names
         for node in self._nodes:
             node.input[:] = [final.get(name, name) for name in node.input]
             node.output[:] = [final.get(name, name) for name in node.output]
-        used = {node.domain for node in self._nodes}
+        nodes = needed(self._nodes, [value.name for value in self._outputs])
+        used = {node.domain for node in nodes}
         model = onnx.ModelProto(
             ir_version=self.graph.ir_version,
             producer_name="swath",
@@ -227,7 +254,7 @@ class _TileBuilder:
             ],
             graph=onnx.GraphProto(
                 name="tile",
-                node=self._nodes,
+                node=nodes,
                 initializer=self._initializers.values(),
                 input=self._inputs,
                 output=self._outputs,

@@ -134,12 +134,17 @@ ABSORBED = {
 }
 
 
-@pytest.mark.parametrize("opset", [9, 13, 15, 21, NEWEST_OPSET])
-@pytest.mark.parametrize("case", ABSORBED)
+@pytest.mark.parametrize(
+    ("case", "opset"),
+    [
+        (case, opset)
+        for case in ABSORBED
+        for opset in (9, 13, 15, 21, NEWEST_OPSET)
+        if opset >= 11 or "scalar" not in case  # Gemm of opset 9 wants a bias with dimensions.
+    ],
+)
 def test_batch_norm_is_absorbed(case, opset):
     nodes, shape, weights = ABSORBED[case]
-    if opset < 11 and "scalar" in case:
-        pytest.skip("Gemm of opset 9 wants a bias with dimensions")
     proto = model(nodes, {"x": shape}, ["y"], weights | norm_weights(6), opset)
     assert len(operators(agrees(proto))) == 1
 

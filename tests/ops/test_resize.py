@@ -253,18 +253,35 @@ def onnx_resize_cases() -> list[Any]:
             importlib.import_module(f"onnx.backend.test.case.node.{module}")
     cases = onnx_cases._NodeTestCases
     fresh = cases[known:] or cases
-    return [case for case in fresh if "resize" in case.name or "upsample" in case.name]
+    resizes = [case for case in fresh if "resize" in case.name or "upsample" in case.name]
+    return [case for case in resizes if runs_plainly(with_case_constants(case))]
+
+
+def runs_plainly(model: onnx.ModelProto) -> bool:
+    """Whether ONNX Runtime, without us, takes the model."""
+    try:
+        session(model.SerializeToString())
+    except Exception:
+        return False
+    return True
+
+
+def case_feeds(case: Any) -> dict[str, np.ndarray]:
+    names = [value.name for value in case.model.graph.input]
+    return dict(zip(names, case.data_sets[0][0], strict=True))
+
+
+def with_case_constants(case: Any) -> onnx.ModelProto:
+    """The case's model with all inputs but the first as constants."""
+    feeds = case_feeds(case)
+    return with_constants(case.model, dict(list(feeds.items())[1:]))
 
 
 @pytest.mark.parametrize("case", onnx_resize_cases(), ids=lambda case: case.name)
 def test_the_cases_of_onnx(case: Any) -> None:
-    inputs, _ = case.data_sets[0]
-    names = [value.name for value in case.model.graph.input]
-    feeds = dict(zip(names, inputs, strict=True))
-    constants = {name: value for name, value in feeds.items() if name != names[0]}
-    model = with_constants(case.model, constants)
-    try:
-        session(model.SerializeToString())
-    except Exception as error:
-        pytest.skip(f"ONNX Runtime does not run it: {error}")
-    assert check_split(model, {names[0]: feeds[names[0]]}).split > 0
+    name, data = next(iter(case_feeds(case).items()))
+    assert check_split(with_case_constants(case), {name: data}).split > 0
+
+
+def test_most_cases_of_onnx_are_taken() -> None:
+    assert len(onnx_resize_cases()) >= 36

@@ -143,7 +143,8 @@ def test_size_and_work_are_the_published_ones(model: onnx.ModelProto) -> None:
 
 def test_names_and_shapes_are_torchvisions(model: onnx.ModelProto) -> None:
     if model.graph.name not in TORCHVISION:
-        pytest.skip("not a model of torchvision")
+        assert model.graph.name in {"mobilenet_v1", "yolov2", "tiny_yolov2", "unet", "dncnn"}
+        return
     lines = sorted(f"{t.name} {list(t.dims)}" for t in model.graph.initializer)
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     assert digest.startswith(TORCHVISION[model.graph.name])
