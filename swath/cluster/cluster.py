@@ -49,7 +49,7 @@ class Link:
         return self.latency + nbytes / self.bandwidth
 
 
-LOOPBACK = Link(bandwidth=2e9, latency=150e-6)
+LOOPBACK = Link(bandwidth=2e9, latency=100e-6)
 """Between processes of one machine; the order of magnitude of what a fabric reaches there."""
 
 

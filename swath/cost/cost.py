@@ -15,7 +15,7 @@ DEFAULT_GFLOPS = 20.0
 TILE_OVERHEAD = 60e-6
 """Seconds: starting a session, and the copies and reordering at its edges."""
 
-FLOPS_PER_BYTE = 10.0
+FLOPS_PER_BYTE = 20.0
 """How many FLOPs a core does while it moves one byte (of maps or weights) from or to memory."""
 
 
