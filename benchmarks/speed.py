@@ -193,7 +193,7 @@ def markdown(rows: list[Row], rounds: int) -> str:
         strive = "" if row.strive is None else f"{row.strive:g}"
         met = "yes" if row.is_met else "**no**"
         lines.append(
-            f"| {row.what} | {row.figure:.3g} {row.unit} | {sign} {row.must:g} | {strive} | {met} |"
+            f"| {row.what} | {row.figure:.4g} {row.unit} | {sign} {row.must:g} | {strive} | {met} |"
             f" {row.detail} |"
         )
     return "\n".join(lines) + "\n"
