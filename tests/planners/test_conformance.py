@@ -86,18 +86,6 @@ def test_even_fuses_more_where_links_are_slow():
     assert len(slow.stages) < len(quick.stages)
 
 
-def test_even_puts_borders_first_where_sending_takes_long():
-    # A slow device with a long latency: a band of rows is worth sending before the rest is done.
-    devices = (Device("a", gflops=0.05), Device("b", gflops=0.05))
-    cluster = Cluster(devices, "a", "switch", Link(bandwidth=12.5e6, latency=2e-3))
-    graph = graph_of("zoo:resnet18@64x64")
-    plan = swath.plan(graph, cluster, planner="even", split="rows")
-    tiles = [tile for tile in plan.tiles if tile.device == "a"]
-    per_stage = [sum(tile.stage == stage.name for tile in tiles) for stage in plan.stages]
-    assert max(per_stage) > 1
-    assert verify_plan(plan, graph, random_inputs(graph)).within_tolerance
-
-
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
