@@ -5,6 +5,7 @@ What lies off those axes is independent and can be split.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from swath.ops.region import Region
@@ -16,9 +17,9 @@ class AlongAxes(SplitRule):
     """Input 0 and the outputs agree in all extents but those of the whole axes; the other inputs
     are parameters."""
 
+    @abstractmethod
     def axes(self, op: Operator) -> frozenset[int] | None:
         """The axes taken whole; None where they are only known at run time."""
-        raise NotImplementedError
 
     def split(self, op: Operator, wanted: Regions) -> Demand | None:
         axes = self.axes(op)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -55,10 +56,11 @@ class ConvolutionRule(SplitRule):
         weight = Region([channels, *((0, extent) for extent in weight_shape[1:])])
         return Demand((made,), self.input_regions(op, data, weight, channels))
 
+    @abstractmethod
     def input_regions(
         self, op: Operator, data: Region, weight: Region, channels: Interval
     ) -> Regions:
-        raise NotImplementedError
+        """The region of every input, where those of the data and the weight are known."""
 
     def window_tiles(self, op: Operator, region: Region) -> tuple[WindowTile, ...] | None:
         """None where the window's arithmetic does not give the operator's own extents."""

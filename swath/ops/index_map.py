@@ -7,6 +7,7 @@ that it reads, and picks them out of that slab.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,9 +54,9 @@ class IndexMapRule(DataMovement):
     carried: frozenset[int] = frozenset()
     """Inputs that the sliced operator reads as they are."""
 
+    @abstractmethod
     def index_maps(self, op: Operator, output: int) -> Sequence[IndexMap] | None:
         """The map of every axis of an output; None where this form is taken whole."""
-        raise NotImplementedError
 
     def split(self, op: Operator, wanted: Regions) -> Demand | None:
         needed: Region | None = None

@@ -15,6 +15,7 @@ hand a NaN on, as it does.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
@@ -43,19 +44,20 @@ _COST = {"ReduceL1": 2, "ReduceSumSquare": 2, "ReduceLogSumExp": 3, POWER_SUM: 3
 """FLOPs per entry of a reduction's input; 1 for the others."""
 
 
-class PartialRule(BaseRule):
+class PartialRule(BaseRule, ABC):
     """What partial operators share: the leading axes, and the loop over the parts of a tile.
 
     Attributes: ``split_axes`` (of input 0), ``split_bounds`` (those of the axes one after another).
     """
 
+    @abstractmethod
     def part_demand(
         self, op: Operator, region: Region, parts: Mapping[int, Interval]
     ) -> tuple[Region, Regions]:
         """(region made, regions of the inputs) of one part; ``region`` has no leading axes and
         ``parts`` holds the intervals of the split axes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def emit_part(
         self,
         op: Operator,
@@ -65,7 +67,6 @@ class PartialRule(BaseRule):
         emitter: Emitter,
     ) -> str:
         """Append the operator of one part; returns a tensor of ``region``'s size."""
-        raise NotImplementedError
 
     def demand(self, op: Operator, wanted: Regions) -> Demand:
         region = first_region(wanted)

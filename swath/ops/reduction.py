@@ -5,6 +5,7 @@ Splitting a reduced axis means partial results, which are a rewriting of the gra
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Sequence
 
 from swath.ops.region import Region
@@ -49,8 +50,9 @@ def reduction_axes(op: Operator) -> frozenset[int] | None:
 class ReductionRule(SplitRule):
     """The operator keeps its attributes; the slab holds the reduced axes whole."""
 
+    @abstractmethod
     def axes(self, op: Operator) -> frozenset[int] | None:
-        raise NotImplementedError
+        """The reduced axes; None where they are only known at run time."""
 
     def split(self, op: Operator, wanted: Regions) -> Demand | None:
         axes = self.axes(op)

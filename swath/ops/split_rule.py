@@ -6,6 +6,7 @@ A rule that does not recognise the attributes or parameters at hand says so by r
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from functools import reduce
 
@@ -13,15 +14,15 @@ from swath.ops.region import Interval, Region
 from swath.ops.rule import WHOLE, BaseRule, Demand, Emitter, Operator, Regions, whole_demand
 
 
-class SplitRule(BaseRule):
+class SplitRule(BaseRule, ABC):
     """Computes an operator in parts where `split` understands it, and whole where it does not."""
 
     def demand(self, op: Operator, wanted: Regions) -> Demand:
         return self.split(op, wanted) or whole_demand(op)
 
+    @abstractmethod
     def split(self, op: Operator, wanted: Regions) -> Demand | None:
         """What the wanted regions take; None where this form of the operator is taken whole."""
-        raise NotImplementedError
 
     def emit(
         self, op: Operator, demand: Demand, inputs: Sequence[str | None], emitter: Emitter
