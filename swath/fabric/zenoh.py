@@ -199,7 +199,7 @@ class ZenohFabric:
         if not self._closed:
             self._closed = True
             with contextlib.suppress(zenoh.ZError):
-                self._session.close()  # type: ignore[no-untyped-call]
+                self._session.close()
             self._streams.close()
 
     # Called from Zenoh's thread
@@ -250,12 +250,12 @@ class _Question:
     def answer(self, payload: bytes = b"") -> None:
         with contextlib.suppress(zenoh.ZError):  # The asker has gone, or we have left.
             self._query.reply(self._query.key_expr, payload)
-            self._query.drop()  # type: ignore[no-untyped-call]
+            self._query.drop()
 
     def refuse(self, reason: str) -> None:
         with contextlib.suppress(zenoh.ZError):
             self._query.reply_err(reason.encode())
-            self._query.drop()  # type: ignore[no-untyped-call]
+            self._query.drop()
 
 
 class _Answer:

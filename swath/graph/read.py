@@ -135,7 +135,7 @@ def _read_bytes(data: np.ndarray, origin: _Origin) -> Skeleton:
     size = len(data)
     if size == 0:
         raise ModelError(f"{origin.title} is empty: it is not an ONNX model")
-    view = memoryview(data)  # type: ignore[arg-type]
+    view = data.data
     try:
         light, large = _without_large_tensors(view)
         model = onnx.ModelProto.FromString(light)
