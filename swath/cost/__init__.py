@@ -3,6 +3,6 @@
 May import ops, graph, engine, fabric and cluster.
 """
 
-from swath.cost.cost import Costs, nominal_costs
+from swath.cost.cost import Costs, MessageCost, Quota, nominal_costs
 
-__all__ = ["Costs", "nominal_costs"]
+__all__ = ["Costs", "MessageCost", "Quota", "nominal_costs"]

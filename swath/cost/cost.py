@@ -19,12 +19,76 @@ FLOPS_PER_BYTE = 20.0
 """How many FLOPs a core does while it moves one byte (of maps or weights) from or to memory."""
 
 
+MESSAGE_SECONDS = 60e-6
+"""CPU time of one end of a message, at `DEFAULT_GFLOPS`: system calls, waking up, bookkeeping."""
+
+MESSAGE_SECONDS_PER_BYTE = 0.3e-9
+"""CPU time of one end per byte of a message, at `DEFAULT_GFLOPS`: copies in and below the kernel."""
+
+COPY_SECONDS_PER_BYTE = 0.15e-9
+"""CPU time per byte that is copied within a device, at `DEFAULT_GFLOPS`."""
+
+REQUEST_SECONDS = 200e-6
+"""CPU time of the coordinator per request besides its messages, at `DEFAULT_GFLOPS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCost:
+    """CPU seconds that one end spends on a message: ``fixed + per_byte * nbytes``."""
+
+    fixed: float
+    per_byte: float
+
+    def seconds(self, nbytes: int) -> float:
+        return self.fixed + self.per_byte * nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How the kernel rations a device's CPU: ``share`` of a core, granted as ``share * period``
+    seconds every ``period`` seconds, accounted every ``tick`` seconds. A device without a quota
+    has its CPU for itself.
+    """
+
+    share: float
+    period: float
+    tick: float
+
+
 @dataclass(frozen=True)
 class Costs:
-    """What planners ask. All times in seconds."""
+    """What planners and the simulator ask. All times in seconds of the device's own CPU."""
 
     cluster: Cluster
     overhead: float = TILE_OVERHEAD
+
+    def sending(self, device: str) -> MessageCost:
+        """What a message costs its sender's CPU."""
+        return self._message(device)
+
+    def receiving(self, device: str) -> MessageCost:
+        """What a message costs its receiver's CPU."""
+        return self._message(device)
+
+    def _message(self, device: str) -> MessageCost:
+        slowness = self._slowness(device)
+        return MessageCost(MESSAGE_SECONDS * slowness, MESSAGE_SECONDS_PER_BYTE * slowness)
+
+    def copy(self, device: str, nbytes: int) -> float:
+        """Copying bytes within a device: halos put together, parts cut out."""
+        return nbytes * COPY_SECONDS_PER_BYTE * self._slowness(device)
+
+    def request(self, device: str) -> float:
+        """A request's fixed cost for the coordinator, where it runs on this device."""
+        return REQUEST_SECONDS * self._slowness(device)
+
+    def quota(self, device: str) -> Quota | None:
+        """The device's ration of CPU, if the kernel keeps it to one; times are of its CPU then,
+        not of the clock."""
+        return None
+
+    def _slowness(self, device: str) -> float:
+        return DEFAULT_GFLOPS * 1e9 / self.speed(device)
 
     def speed(self, device: str) -> float:
         """FLOP/s of a device."""

@@ -1,0 +1,83 @@
+"""What was measured of a device and of its links: samples, never fitted models.
+
+Models are fitted to the samples when a profile is loaded (`swath.cost`), so a profile stays
+readable, and good for models that are not thought of yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One operator, timed. ``flops`` and bytes are those of the part that was computed; ``weights``:
+    bytes of constants that it read; ``kernel``: entries of the window that each output entry sees
+    per channel (1 where there is none); ``load``: share of the CPU that others used (0 to 1);
+    ``seconds``: of the clock, median or mean of many."""
+
+    family: str
+    shape: str
+    flops: float
+    read: float
+    written: float
+    weights: float
+    kernel: float
+    channels: float
+    width: float
+    load: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSample:
+    """CPU seconds that one end of messages of this size took; ``side``: send or receive."""
+
+    side: str
+    nbytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a profile holds for: another machine, engine or number of threads needs its own."""
+
+    cpu: str
+    architecture: str
+    cores: int
+    engine: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """Everything measured of one device.
+
+    ``kind``: quick or full. ``overhead``: seconds of a tile besides its operators. ``copy``:
+    seconds per byte copied. ``request``: seconds of a request besides its messages, where the
+    device is the source. ``accuracy``: by family, of the models chosen by cross-validation.
+    """
+
+    device: str
+    machine: Machine
+    kind: str
+    made: str
+    samples: tuple[Sample, ...]
+    messages: tuple[MessageSample, ...]
+    overhead: float
+    copy: float
+    request: float
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkProfile:
+    """One direction of a link: ``bandwidth`` in bytes/s, ``latency`` and ``jitter`` (its standard
+    deviation) in seconds, one way."""
+
+    sender: str
+    receiver: str
+    bandwidth: float
+    latency: float
+    jitter: float
