@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One operator, timed. ``flops`` and bytes are those of the part that was computed; ``weights``:
-    bytes of constants that it read; ``kernel``: entries of the window that each output entry sees
-    per channel (1 where there is none); ``load``: share of the CPU that others used (0 to 1);
-    ``seconds``: of the clock, median or mean of many."""
+    """One operator, timed. ``flops`` and bytes are those of the part that was computed, ``weights``
+    the bytes of constants that it read; ``kernel``: entries of the window that an output entry sees
+    in one channel (1 where there is none); ``channels`` and ``width`` of what it writes; ``load``:
+    share of the CPU that others used (0 to 1); ``seconds``: of the clock, median or mean of many.
+    ``shape`` says it to a person."""
 
     family: str
     shape: str

@@ -23,7 +23,7 @@ MESSAGE_SECONDS = 60e-6
 """CPU time of one end of a message, at `DEFAULT_GFLOPS`: system calls, waking up, bookkeeping."""
 
 MESSAGE_SECONDS_PER_BYTE = 0.3e-9
-"""CPU time of one end per byte of a message, at `DEFAULT_GFLOPS`: copies in and below the kernel."""
+"""CPU time of one end per byte of a message, at `DEFAULT_GFLOPS`: copies on the way."""
 
 COPY_SECONDS_PER_BYTE = 0.15e-9
 """CPU time per byte that is copied within a device, at `DEFAULT_GFLOPS`."""
