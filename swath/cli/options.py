@@ -69,6 +69,15 @@ PictureFile = Annotated[
     Path | None,
     typer.Option("--picture", metavar="FILE", help="Draw the plan here (.png or .svg)."),
 ]
+TraceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace",
+        metavar="FILE",
+        help="Record some more inferences, for Perfetto (.json) or as a Gantt picture (.png, .svg, "
+        ".html).",
+    ),
+]
 ClusterFile = Annotated[
     Path | None, typer.Option("--cluster", metavar="FILE", help="A cluster file.")
 ]

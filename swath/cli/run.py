@@ -34,6 +34,7 @@ from swath.cli.options import (
     Std,
     Threads,
     Timeout,
+    TraceFile,
     Weights,
     parse_dimensions,
     parse_planner_options,
@@ -49,6 +50,7 @@ from swath.cli.output import (
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
 from swath.cli.report import advice, exit_status, run_facts, run_report
+from swath.cli.traces import check_trace_name, save_trace
 from swath.planners import make_planner
 from swath.runtime.clusters import DEFAULT_PLANNER
 from swath.runtime.output_files import write_outputs
@@ -81,15 +83,17 @@ def run(
     dim: Dimensions = None,
     weights: Weights = None,
     picture: PictureFile = None,
+    trace: TraceFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a model split over workers, in turn with plain ONNX Runtime on one device.
 
     Without a cluster: two workers on this machine, one thread each.
     """
-    for path in (output, picture):
+    for path in (output, picture, trace):
         check_writable(path)
     check_picture_name(picture)
+    check_trace_name(trace)
     options = parse_planner_options(option)
     make_planner(planner, **options)  # Said now if there is none such, not after a minute's work.
     preparation = parse_preparation(size, mean, std, layout)
@@ -120,18 +124,24 @@ def run(
             session.deploy(graph, chosen, display.weights)
             display.rest()
             report = session.run(graph, inputs, plan=chosen, repeat=repeat, timeout=timeout)
+            if trace is not None:
+                recorded = session.record(graph, inputs, plan=chosen, timeout=timeout)
+                save_trace([recorded], trace, title=model)
     if output is not None:
         write_outputs(output, report.outputs)
     if picture is not None:
         save_picture(report.plan, model, picture)
     if as_json:
-        print_json({"model": model, **run_report(report)})
+        written = None if trace is None else str(trace)
+        print_json({"model": model, **run_report(report), "trace": written})
     else:
         rows = run_facts(report)
         if output is not None:
             rows["outputs"] = str(output)
         if picture is not None:
             rows["picture of the plan"] = str(picture)
+        if trace is not None:
+            rows["trace"] = str(trace)
         out = console()
         out.print(facts(rows))
         said = advice(report)

@@ -27,6 +27,7 @@ from swath.runtime.local import LocalWorkers
 from swath.runtime.plain import Milliseconds, PlainRuntime
 from swath.runtime.probe import probe_model
 from swath.runtime.verify import compare, tolerance
+from swath.trace.trace import Trace
 
 DEFAULT_PLANNER = "even"
 
@@ -162,6 +163,25 @@ class ClusterSession:
             bit_exact=all(d.bit_exact for d in differences) if differences else None,
             bytes_moved=deployment.programs.bytes_moved,
         )
+
+    def record(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, np.ndarray] | None = None,
+        *,
+        plan: Plan | None = None,
+        requests: int = 3,
+        timeout: float = 60.0,
+    ) -> Trace:
+        """What happens when on every device while a model runs ``requests`` times, one after the
+        other and once before to warm up; `run` reports times that no recording touches.
+
+        Raises as `run` does.
+        """
+        arrays = random_inputs(graph) if inputs is None else inputs
+        deployment = self.deploy(graph, plan)
+        deployment.run(arrays, timeout)
+        return deployment.record(arrays, requests, timeout)
 
 
 class LocalCluster(ClusterSession):

@@ -8,7 +8,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,14 +16,17 @@ from typing import Any
 import numpy as np
 
 from swath.errors import FabricError, WorkerError
-from swath.fabric.fabric import Answer, Arrival, Change, Event
+from swath.fabric.fabric import Answer, Arrival, Change, Event, Fabric
 from swath.fabric.frame import Frame, Kind
 from swath.graph.graph import Graph
 from swath.plan.program import Programs
 from swath.runtime.inputs import check_inputs
 from swath.runtime.install import CONTROL_TIMEOUT, Progress, bring, hear, understanding
+from swath.runtime.recorder import Recorder, clock
+from swath.runtime.recording import collect_recorded, measured_trace, start_recording
 from swath.runtime.scatter import Gathering, Scatter
 from swath.runtime.worker import Join, Key
+from swath.trace.trace import Trace
 
 JOIN_TIMEOUT = 5.0
 """Seconds for a worker to be there when a plan is installed."""
@@ -34,6 +37,7 @@ class _Request:
     """One request in flight."""
 
     gathering: Gathering
+    recorder: Recorder | None = None
     error: Exception | None = None
 
     @property
@@ -59,6 +63,7 @@ class Coordinator:
         self._receiving = threading.Lock()
         self._progressed = threading.Condition()
         self._scatters: dict[str, Scatter] = {}
+        self._recorders: dict[str, Recorder] = {}
         self.fabric = join(self._land)
 
     def close(self) -> None:
@@ -166,7 +171,7 @@ class Coordinator:
         where a worker has gone."""
         number = next(self._numbers)
         version = self._version(programs)
-        request = _Request(Gathering(programs))
+        request = _Request(Gathering(programs), self._recorders.get(version))
         self._requests[version, number] = request
         try:
             if version not in self._installed:
@@ -184,10 +189,15 @@ class Coordinator:
     def _send_inputs(
         self, programs: Programs, inputs: Mapping[str, np.ndarray], version: str, number: int
     ) -> None:
+        recorder = self._requests[version, number].recorder
+        start = 0.0 if recorder is None else clock()
         for outgoing in self._scatters[version].messages(inputs):
             message = outgoing.message
             frame = Frame(Kind.DATA, message.number, number, version, outgoing.nbytes)
             self.fabric.send(message.receiver, frame, outgoing.parts)
+            if recorder is not None:
+                recorder.sent(message.number, number, outgoing.nbytes, start)
+                start = clock()
         for device, program in programs.by_device.items():
             if not program.incoming:
                 self.fabric.send(device, Frame(Kind.BEGIN, 0, number, version, 0))
@@ -244,12 +254,43 @@ class Coordinator:
         if self._closed:
             raise FabricError("this cluster was closed; make or connect to another one")
 
+    # Recording
+
+    def record(self, programs: Programs, work: Callable[[], object]) -> Trace:
+        """What happens on all devices while ``work`` has requests of these programs answered.
+
+        One recording of a plan at a time. Raises what ``work`` raises, WorkerError or FabricError.
+        """
+        version = self._version(programs)
+        devices = tuple(programs.by_device)
+        offsets = start_recording(self.fabric, version, devices)
+        recorder = self._recorders[version] = Recorder(programs.coordinator)
+        try:
+            work()
+        except BaseException:
+            with contextlib.suppress(FabricError, WorkerError):  # What it raised says more.
+                collect_recorded(self.fabric, version, offsets)
+            raise
+        finally:
+            del self._recorders[version]
+        told = collect_recorded(self.fabric, version, offsets)
+        return measured_trace(devices, (*recorder.spans, *told))
+
+    @contextlib.contextmanager
+    def taken_over(self) -> Iterator[tuple[Fabric, Callable[[Event], None]]]:
+        """The fabric, to send and receive by hand; what else comes in is for the second."""
+        with self._receiving, self._sending:
+            self._check_open()
+            yield self.fabric, self._handle
+
     # What comes in
 
     def _land(self, frame: Frame) -> memoryview | None:
         request = self._requests.get((frame.version, frame.request))
         if request is None or frame.kind != Kind.DATA:
             return None
+        if request.recorder is not None:
+            request.recorder.landing(frame)
         landing = request.gathering.landing(frame.number)
         if landing is not None and len(landing) != frame.nbytes:
             raise ValueError(f"message {frame.number} has {frame.nbytes} bytes, not {len(landing)}")
@@ -275,6 +316,8 @@ class Coordinator:
                 request.error = WorkerError(f"worker {told['worker']!r}: {told['reason']}")
             elif frame.kind == Kind.DATA:
                 request.gathering.deliver(frame.number, arrival.payload)
+                if request.recorder is not None:
+                    request.recorder.delivered(frame)
         except (KeyError, TypeError, ValueError) as error:
             request.error = WorkerError(f"a worker sent what is not understood ({error})")
 
@@ -322,6 +365,20 @@ class Deployment:
         start = time.perf_counter()
         outputs = self.run(inputs, timeout)
         return outputs, time.perf_counter() - start
+
+    def record(
+        self, inputs: Mapping[str, np.ndarray], requests: int = 1, timeout: float = 60.0
+    ) -> Trace:
+        """What happens when on every device during `run`, ``requests`` times, one after another.
+
+        Recording itself takes time, some microseconds per tile and message.
+        """
+
+        def work() -> None:
+            for _ in range(requests):
+                self.run(inputs, timeout)
+
+        return self._coordinator.record(self.programs, work)
 
     def _output(
         self, name: str, made: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]

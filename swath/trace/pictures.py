@@ -40,7 +40,7 @@ _INPUT, _MAP = (0.04, 0.30), (0.30, 0.92)
 
 _HATCH = "//////"
 
-_STYLE: dict[Any, Any] = {
+PICTURE_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 7.5,
     "hatch.linewidth": 0.6,
@@ -63,7 +63,7 @@ def draw_plan(plan: Plan, path: str | os.PathLike[str], title: str | None = None
     from matplotlib.figure import Figure
 
     view = plan_view(plan)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(PICTURE_STYLE):
         figure = Figure(facecolor="white")
         FigureCanvasAgg(figure)
         _draw(figure, view, title or plan.graph.name, plan.planner)

@@ -49,6 +49,16 @@ class Trace:
         return Trace(self.origin, self.devices, shifted(spans))
 
 
+def typical_request(trace: Trace) -> Trace:
+    """The request of median duration (the shorter of two); a trace without spans as it is."""
+    found: dict[int, list[Span]] = {}
+    for span in trace.spans:
+        found.setdefault(span.request, []).append(span)
+    requests = [Trace(trace.origin, trace.devices, shifted(spans)) for spans in found.values()]
+    requests.sort(key=lambda request: request.end)
+    return requests[(len(requests) - 1) // 2] if requests else trace
+
+
 def shifted(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Spans in order of time, the first beginning at zero."""
     ordered = sorted(spans, key=lambda span: (span.start, span.device, span.lane))
