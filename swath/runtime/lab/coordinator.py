@@ -1,0 +1,147 @@
+"""The process of a lab's coordinator: lives in the source's namespace, told over a pipe what to do.
+
+A process of its own, because the network namespace and the CPU quota of the source are to hold for
+all of its threads, those of the fabric included, and for nothing else of the lab.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from swath.cluster import Cluster
+from swath.errors import SwathError
+from swath.fabric.zenoh import Endpoints, ZenohFabric
+from swath.graph.graph import Graph
+from swath.plan.plan import Plan
+from swath.runtime.clusters import ClusterSession
+from swath.runtime.coordinator import Coordinator, Deployment
+from swath.runtime.plain import PlainRuntime
+from swath.runtime.verify import Difference, compare
+
+JOIN_TIMEOUT = 30.0
+
+NAME = "coordinator"
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Requests back to back: seconds of each, and seconds of CPU that this process spent."""
+
+    seconds: tuple[float, ...]
+    cpu: float
+
+    @property
+    def mean(self) -> float:
+        return sum(self.seconds) / len(self.seconds)
+
+
+class LabCoordinator:
+    """What the lab can have done; public methods are called by name over the pipe."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._coordinator: Coordinator | None = None
+        self._session: ClusterSession | None = None
+        self._deployment: Deployment | None = None
+        self._plain: PlainRuntime | None = None
+        self._inputs: Arrays = {}
+
+    def close(self) -> None:
+        if self._coordinator is not None:
+            self._coordinator.close()
+
+    def listen(self, endpoint: str, cluster_name: str) -> None:
+        """Open the cluster for the workers to come."""
+        self._coordinator = Coordinator(
+            lambda land: ZenohFabric(
+                NAME, "coordinator", land, Endpoints(listen=(endpoint,)), cluster_name
+            )
+        )
+
+    def await_workers(self, cluster: Cluster, threads: int) -> None:
+        """Until all of them are there."""
+        assert self._coordinator is not None
+        names = tuple(device.name for device in cluster.workers)
+        self._coordinator.wait_for(names, JOIN_TIMEOUT)
+        self._session = ClusterSession(self._coordinator, cluster, threads)
+
+    def deploy(self, graph: Graph, plan: Plan, inputs: Arrays, threads: int) -> None:
+        """Install a plan, and plain ONNX Runtime beside it; both run once."""
+        assert self._session is not None
+        self._deployment = self._session.deploy(graph, plan, self._report)
+        self._inputs = inputs
+        self._deployment.run(inputs)
+        self._plain = PlainRuntime(graph, threads)
+
+    def drop(self) -> None:
+        """Forget what was deployed."""
+        if self._deployment is not None:
+            assert self._coordinator is not None
+            self._coordinator.drop(self._deployment.programs)
+        self._deployment = self._plain = None
+
+    def requests(self, count: int, span: float, timeout: float) -> Block:
+        """At least ``count`` requests that take at least ``span`` seconds together."""
+        assert self._deployment is not None
+        return _block(partial(self._deployment.run, self._inputs, timeout), count, span)
+
+    def plain_runs(self, count: int, span: float) -> Block:
+        """The same of plain ONNX Runtime on the unsplit model."""
+        assert self._plain is not None
+        return _block(partial(self._plain.run, self._inputs), count, span)
+
+    def results(self, timeout: float) -> tuple[Arrays, tuple[Difference, ...]]:
+        """The outputs, and how they differ from the unsplit model's."""
+        assert self._deployment is not None and self._plain is not None
+        outputs = self._deployment.run(self._inputs, timeout)
+        reference = self._plain.run(self._inputs)
+        return outputs, tuple(compare(name, outputs[name], reference[name]) for name in reference)
+
+    def _report(self, *what: Any) -> None:
+        self._connection.send(("progress", what))
+
+    def serve(self) -> None:
+        """Do what is asked until the other end closes."""
+        while True:
+            try:
+                name, arguments = self._connection.recv()
+            except (EOFError, OSError):
+                return
+            try:
+                answer = ("done", getattr(self, name)(*arguments))
+            except SwathError as error:
+                answer = ("failed", error)
+            self._connection.send(answer)
+
+
+def _block(run: Callable[[], object], count: int, span: float) -> Block:
+    seconds: list[float] = []
+    cpu = time.process_time()
+    begin = now = time.perf_counter()
+    while len(seconds) < count or now - begin < span:
+        run()
+        before, now = now, time.perf_counter()
+        seconds.append(now - before)
+    return Block(tuple(seconds), time.process_time() - cpu)
+
+
+def main() -> None:
+    """The pipe is the descriptor that the first argument names."""
+    with Connection(int(sys.argv[1])) as connection:
+        served = LabCoordinator(connection)
+        try:
+            served.serve()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            served.close()

@@ -1,0 +1,57 @@
+"""How much CPU each device of a lab has, and the quotas that give it that."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+
+from swath.cluster import Cluster
+from swath.errors import ClusterError
+
+DEFAULT_SHARE = 1.0
+"""Cores of a device that does not say."""
+
+FREE_CORES = 0.4
+"""What all devices together leave of this machine: for the kernel, the network and the rest."""
+
+SHORTEST_QUOTA = 1000
+"""Microseconds: the kernel grants none that is shorter."""
+
+SHORTEST_PERIOD = 4000
+"""Microseconds. The kernel looks at who has used up what at its ticks, 250 a second on most; below
+a tick refills are lost (measured: half a core at a period of 2 ms yields 0.38)."""
+
+LONGEST_PERIOD = 1_000_000
+"""Microseconds: what the kernel takes at most."""
+
+
+def shares(cluster: Cluster) -> dict[str, float]:
+    """Cores of each device, by name. Raises ClusterError where this machine has too few."""
+    wanted = {device.name: device.cores or DEFAULT_SHARE for device in cluster.devices}
+    for name, share in wanted.items():
+        if share * LONGEST_PERIOD < SHORTEST_QUOTA:
+            raise ClusterError(
+                f"device {name!r}: {share:g} cores are less than the kernel can grant; "
+                f"give it at least {SHORTEST_QUOTA / LONGEST_PERIOD:g}"
+            )
+    refuse_crowd(wanted, len(os.sched_getaffinity(0)))
+    return wanted
+
+
+def refuse_crowd(wanted: Mapping[str, float], cores: int) -> None:
+    """Raises ClusterError where shares do not leave `FREE_CORES` of this many cores."""
+    total = sum(wanted.values())
+    if total > cores - FREE_CORES + 1e-9:
+        raise ClusterError(
+            f"the devices want {total:g} cores together, and this machine can lend "
+            f"{cores - FREE_CORES:g} of its {cores}; give them smaller 'cores' "
+            f"(without, a device has {DEFAULT_SHARE:g})"
+        )
+
+
+def quota_and_period(share: float) -> tuple[int, int]:
+    """Microseconds of CPU, and of the period in which they are granted: the shortest period whose
+    quota the kernel takes and whose end its ticks do not miss."""
+    period = max(SHORTEST_PERIOD, math.ceil(SHORTEST_QUOTA / share - 1e-9))
+    return max(SHORTEST_QUOTA, round(share * period)), period

@@ -1,0 +1,95 @@
+"""Quotas that the kernel keeps, for real processes, and the check that finds those that it does
+not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from swath.errors import ClusterError
+from swath.runtime.lab.control_groups import VersionOne, find_control_groups
+from swath.runtime.lab.lab import Lab
+from tests.runtime.lab.clusters import cluster
+
+pytestmark = pytest.mark.usefixtures("no_lab_left")
+
+
+def test_every_device_gets_its_share():
+    with Lab(cluster("a b c", {})) as lab:
+        lab.ration()
+        found = lab.check_quotas()
+        assert found == {name: pytest.approx(0.2, rel=0.05) for name in "abc"}
+        assert lab.quota("a").share == pytest.approx(0.2, rel=1e-3)
+        assert lab.quota("a").period == pytest.approx(5e-3)
+        assert 1 / lab.quota("a").tick in (100, 250, 300, 1000)
+        assert lab.throttling("b").short > 20
+        assert lab.used_cpu("b") > 0.1
+
+
+@pytest.mark.parametrize("quota", [-1, 2000])
+def test_a_quota_that_was_changed_is_found(quota):
+    with Lab(cluster("a b", {})) as lab:
+        lab.ration()
+        _change(f"{lab.name}/b", quota)
+        with pytest.raises(ClusterError, match=r"^device 'b' gets .* cores where its quota is 0.2"):
+            lab.check_quotas()
+
+
+def _change(group: str, quota: int) -> None:
+    groups = find_control_groups()
+    if quota < 0:
+        groups.unlimit(group)
+    else:
+        groups.limit(group, quota, 5000)
+
+
+def test_quotas_that_are_off_are_found():
+    with Lab(cluster("a", {})) as lab:
+        lab.ration()
+        lab.unration()
+        with pytest.raises(ClusterError, match="device 'a' gets"):
+            lab.check_quotas()
+
+
+def test_a_process_comes_and_goes(eventually):
+    with Lab(cluster("a b", {})) as lab, _sleeping() as process:
+        try:
+            home = _place(process.pid)
+            lab.release(process.pid)
+            for device in ("a", "b", "a"):
+                lab.assign(device, process.pid)
+                assert _place(process.pid) == f"/{lab.name}/{device}"
+            lab.release(process.pid)
+            assert _place(process.pid) == home
+            lab.assign("b", process.pid)
+        finally:
+            process.kill()
+            process.wait()
+        lab.release(process.pid)
+        with pytest.raises(ProcessLookupError):
+            lab.assign("a", process.pid)
+
+
+def test_this_process_is_given_back_at_the_end():
+    home = _place(os.getpid())
+    with Lab(cluster("a b", {})) as lab:
+        lab.assign("a", os.getpid())
+        assert _place(os.getpid()) != home
+    assert _place(os.getpid()) == home
+
+
+def _sleeping() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "60"])
+
+
+def _place(pid: int) -> str:
+    groups = find_control_groups()
+    return groups.places(pid)["cpu" if isinstance(groups, VersionOne) else ""]
+
+
+def test_a_machine_lends_no_more_than_it_has():
+    cores = len(os.sched_getaffinity(0))
+    with pytest.raises(ClusterError, match=f"want {cores} cores together, .* of its {cores}"):
+        Lab(cluster("a", {}, cores=cores))
