@@ -3,10 +3,13 @@
 May import nothing of Swath but errors.
 """
 
+from swath.cluster.channel import Channel, parse_channel
 from swath.cluster.cluster import Cluster, Device, Link, Watts, local_cluster
-from swath.cluster.file import load_cluster, parse_bandwidth, parse_latency, parse_memory
+from swath.cluster.file import load_cluster
+from swath.cluster.quantities import parse_bandwidth, parse_latency, parse_memory
 
 __all__ = [
+    "Channel",
     "Cluster",
     "Device",
     "Link",
@@ -14,6 +17,7 @@ __all__ = [
     "load_cluster",
     "local_cluster",
     "parse_bandwidth",
+    "parse_channel",
     "parse_latency",
     "parse_memory",
 ]

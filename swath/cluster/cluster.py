@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from swath.cluster.channel import Channel
 from swath.errors import ClusterError
 
 Network = Literal["switch", "shared", "star"]
@@ -39,10 +40,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One direction between two devices: ``bandwidth`` in bytes/s, ``latency`` in seconds."""
+    """One direction between two devices: ``bandwidth`` in bytes/s, ``latency`` in seconds.
+
+    ``channel``: how its rate varies with time; None: it is always ``bandwidth``.
+    """
 
     bandwidth: float
     latency: float
+    channel: Channel | None = None
 
     def seconds(self, nbytes: int) -> float:
         """Time of one message when nobody else uses the link."""
@@ -86,6 +91,12 @@ class Cluster:
 
     def link(self, sender: str, receiver: str) -> Link:
         return self.links.get((sender, receiver), self.default_link)
+
+    def path(self, sender: str, receiver: str) -> tuple[Link, ...]:
+        """The links that a message crosses: two on the way through the hub of a star."""
+        if self.network != "star" or self.hub is None or self.hub in (sender, receiver):
+            return (self.link(sender, receiver),)
+        return self.link(sender, self.hub), self.link(self.hub, receiver)
 
 
 def local_cluster(names: Sequence[str], gflops: float | None = None) -> Cluster:

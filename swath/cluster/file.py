@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import itertools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from swath.cluster.channel import Channel, parse_channel
 from swath.cluster.cluster import Cluster, Device, Link, Watts
+from swath.cluster.quantities import parse_bandwidth, parse_latency, parse_memory
 from swath.errors import ClusterError
-
-_BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-_SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_QUANTITY = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([^\d\s]*)\s*")
-
-
-def _quantity(text: object, what: str, example: str) -> tuple[float, str]:
-    match = _QUANTITY.fullmatch(str(text))
-    try:
-        if match is None:
-            raise ValueError
-        return float(match[1]), match[2]
-    except ValueError:
-        raise ValueError(f"{what} {text!r} is not a quantity; write e.g. {example}") from None
-
-
-def parse_memory(text: object) -> int:
-    """Bytes of ``1GiB``, ``512MB``, ``1024``."""
-    number, unit = _quantity(text, "memory", "1GiB")
-    prefix = unit.lower().removesuffix("b")
-    scale = _BINARY.get(prefix) or _BYTES.get(prefix)
-    if scale is None:
-        raise ValueError(f"memory {text!r} has an unknown unit; write e.g. 1GiB or 512MB")
-    return int(number * scale)
-
-
-def parse_bandwidth(text: object) -> float:
-    """Bytes per second of ``100Mbps``, ``1Gbit/s``, ``12MB/s``; a bare number is bit/s."""
-    number, unit = _quantity(text, "bandwidth", "100Mbps")
-    match = re.fullmatch(r"([kKmMgGtT]?)(bps|bit/s|B/s|Bps|)", unit)
-    if match is None:
-        raise ValueError(f"bandwidth {text!r} has an unknown unit; write e.g. 100Mbps or 12MB/s")
-    scale = _BYTES[match[1].lower()]
-    return number * scale if match[2].startswith("B") else number * scale / 8
-
-
-def parse_latency(text: object) -> float:
-    """Seconds of ``1ms``, ``200us``, ``0.5s``; a bare number is seconds."""
-    number, unit = _quantity(text, "latency", "1ms")
-    if unit not in _SECONDS:
-        raise ValueError(f"latency {text!r} has an unknown unit; write e.g. 1ms or 200us")
-    return number * _SECONDS[unit]
-
 
 _Memory = Annotated[int, BeforeValidator(parse_memory), Field(gt=0)]
 _Bandwidth = Annotated[float, BeforeValidator(parse_bandwidth), Field(gt=0)]
@@ -86,6 +44,7 @@ class _LinkEntry(_Strict):
     up: _Bandwidth | None = None
     down: _Bandwidth | None = None
     latency: _Latency = 0.0
+    channel: str | None = None
 
 
 class _ClusterEntry(_Strict):
@@ -106,16 +65,17 @@ def load_cluster(path: str | Path) -> Cluster:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ClusterError(f"{path}: not a YAML file: {reason}") from None
-    return parse_cluster(data, str(path))
+    return parse_cluster(data, str(path), path.parent)
 
 
-def parse_cluster(data: Any, origin: str = "cluster") -> Cluster:
-    """The cluster that a cluster file's content describes; ``origin`` names it in errors."""
+def parse_cluster(data: Any, origin: str = "cluster", folder: Path = Path()) -> Cluster:
+    """The cluster that a cluster file's content describes; ``origin`` names it in errors, paths in
+    it are relative to ``folder``."""
     if not isinstance(data, dict):
         raise ClusterError(f"{origin}: not a cluster file; it needs 'source' and 'devices'")
     try:
         entry = _ClusterEntry.model_validate(data)
-        return _freeze(entry)
+        return _freeze(entry, folder)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "content"
@@ -125,7 +85,7 @@ def parse_cluster(data: Any, origin: str = "cluster") -> Cluster:
         raise ClusterError(f"{origin}: {error}") from None
 
 
-def _freeze(entry: _ClusterEntry) -> Cluster:
+def _freeze(entry: _ClusterEntry, folder: Path) -> Cluster:
     devices = tuple(
         Device(
             device.name, device.gflops, device.memory, device.cores, device.compute,
@@ -144,10 +104,19 @@ def _freeze(entry: _ClusterEntry) -> Cluster:
         raise ValueError("devices: none of them computes; drop 'compute: false' somewhere")
     if entry.network == "star" and entry.hub not in names:
         raise ValueError("hub: a star needs 'hub: NAME', the device in its middle")
+    if entry.network != "star" and entry.hub is not None:
+        raise ValueError(f"hub: a {entry.network} network has none; drop it")
+    default, links = _links(entry, names, folder)
+    return Cluster(devices, entry.source, entry.network, default, links, entry.hub)
+
+
+def _links(
+    entry: _ClusterEntry, names: list[str], folder: Path
+) -> tuple[Link, dict[tuple[str, str], Link]]:
     default = Link(bandwidth=125e6, latency=1e-3)
     links: dict[tuple[str, str], Link] = {}
     for key, link in entry.links.items():
-        forth, back = _directions(key, link)
+        forth, back = _directions(key, link, folder)
         if key == "default":
             if forth != back:
                 raise ValueError("links.default: has no direction; give bandwidth, not up and down")
@@ -159,13 +128,42 @@ def _freeze(entry: _ClusterEntry) -> Cluster:
         for end in ends:
             if end not in names:
                 raise ValueError(f"links: {key!r} names {end!r}, which is no device")
+        if entry.network == "star" and entry.hub not in ends:
+            raise ValueError(f"links: {key!r} does not end at the hub {entry.hub!r} of the star")
+        if (ends[0], ends[1]) in links:
+            raise ValueError(f"links: {key!r} is there twice, once the other way round; drop one")
         links[ends[0], ends[1]] = forth
         links[ends[1], ends[0]] = back
-    return Cluster(devices, entry.source, entry.network, default, links, entry.hub)
+    if links and "default" not in entry.links:
+        _check_joined(entry, names, links)
+    return default, links
 
 
-def _directions(key: str, entry: _LinkEntry) -> tuple[Link, Link]:
+def _check_joined(
+    entry: _ClusterEntry, names: list[str], links: dict[tuple[str, str], Link]
+) -> None:
+    """Where no default joins the rest, every two that talk directly must have a link."""
+    for first, second in itertools.combinations(names, 2):
+        if entry.network == "star" and entry.hub not in (first, second):
+            continue
+        if (first, second) not in links:
+            alone = next(
+                (name for name in (second, first) if not any(name in ends for ends in links)), None
+            )
+            what = f"{first!r} and {second!r} are" if alone is None else f"device {alone!r} is"
+            raise ValueError(
+                f"links: {what} not connected; add '{first} {second}', or 'default' for all others"
+            )
+
+
+def _directions(key: str, entry: _LinkEntry, folder: Path) -> tuple[Link, Link]:
     forth, back = entry.up or entry.bandwidth, entry.down or entry.bandwidth
     if forth is None or back is None:
         raise ValueError(f"links: {key!r} needs 'bandwidth', or both 'up' and 'down'")
-    return Link(forth, entry.latency), Link(back, entry.latency)
+    channel: Channel | None = None
+    if entry.channel is not None:
+        try:
+            channel = parse_channel(entry.channel, folder)
+        except ClusterError as error:
+            raise ValueError(f"links: {key!r}: {error}") from None
+    return Link(forth, entry.latency, channel), Link(back, entry.latency, channel)

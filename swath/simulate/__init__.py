@@ -2,3 +2,15 @@
 
 May import trace and what lies below it.
 """
+
+from swath.simulate.script import Script, make_script
+from swath.simulate.simulate import Request, Simulation, redundant_flops_share, simulate
+
+__all__ = [
+    "Request",
+    "Script",
+    "Simulation",
+    "make_script",
+    "redundant_flops_share",
+    "simulate",
+]

@@ -1,0 +1,217 @@
+"""A plan's programs with the seconds that each step takes: what the simulator runs.
+
+Worked out once from a plan, its programs and costs, then good for any number of requests. Parties
+and messages are numbers here; everything is flat.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from swath.cost import Costs
+from swath.graph.geometry import tile_geometry
+from swath.ops import Region
+from swath.plan.memory import ArrayKey, contiguous_offset, is_alias, layout
+from swath.plan.plan import Plan
+from swath.plan.program import COORDINATOR, Box, Compute, Message, Program, Programs, TileInput
+
+MOST_RUNS = 16
+"""An input that is cut into more runs of memory than this is copied together before it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One device's program. By step: its seconds of CPU (tile and copies, or the sending of a
+    message), the message that it sends (-1: it computes), how many messages it is the first to
+    read from, and its stage."""
+
+    device: str
+    seconds: tuple[float, ...]
+    sends: tuple[int, ...]
+    awaits: tuple[int, ...]
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """``parts``: the programs. By message: bytes, sender and receiver (places in ``parts``; -1: the
+    coordinator), the receiver's seconds of CPU, the receiver's first step that reads it (-1:
+    none), its number in the plan (None: the mere beginning of a request).
+
+    ``scatter``: what the coordinator sends, with its seconds; ``expected``: how many messages it
+    gathers; ``begins`` and ``ends``: its seconds besides those.
+    """
+
+    source: str
+    parts: tuple[Part, ...]
+    nbytes: tuple[int, ...]
+    senders: tuple[int, ...]
+    receivers: tuple[int, ...]
+    receiving: tuple[float, ...]
+    read_by: tuple[int, ...]
+    numbers: tuple[int | None, ...]
+    scatter: tuple[tuple[int, float], ...]
+    expected: int
+    begins: float
+    ends: float
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The plan's devices that take part, the source included."""
+        return tuple(dict.fromkeys((self.source, *(part.device for part in self.parts))))
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of tensors that change hands in one request."""
+        return sum(self.nbytes)
+
+
+def make_script(plan: Plan, programs: Programs, costs: Costs) -> Script:
+    """The script of a plan and of what was compiled of it, at the costs of the plan's devices.
+
+    Raises ClusterError where the plan names a device that the costs' cluster has not.
+    """
+    for device in (plan.source, *programs.by_device):
+        costs.cluster.device(device)
+    seconds = tile_seconds(plan, costs)
+    messages = programs.messages
+    index = {message.number: place for place, message in enumerate(messages)}
+    places = {device: place for place, device in enumerate(programs.by_device)} | {COORDINATOR: -1}
+    begun = [device for device, program in programs.by_device.items() if not program.incoming]
+    firsts = _first_readers(programs)
+    starting = range(len(messages), len(messages) + len(begun))
+    sending = costs.sending(plan.source)
+    return Script(
+        source=plan.source,
+        parts=tuple(
+            _part(program, index, seconds, costs) for program in programs.by_device.values()
+        ),
+        nbytes=(*(message.nbytes for message in messages), *(0 for _ in begun)),
+        senders=(*(places[message.sender] for message in messages), *(-1 for _ in begun)),
+        receivers=(
+            *(places[message.receiver] for message in messages),
+            *(places[device] for device in begun),
+        ),
+        receiving=(
+            *(_receiving(message, plan, costs) for message in messages),
+            *(costs.receiving(device).seconds(0) for device in begun),
+        ),
+        read_by=(*(firsts.get(message.number, -1) for message in messages), *(0 for _ in begun)),
+        numbers=(*(message.number for message in messages), *(None for _ in begun)),
+        scatter=(
+            *(
+                (index[number], sending.seconds(nbytes) + costs.copy(plan.source, copied))
+                for number, nbytes, copied in _scattered(programs)
+            ),
+            *((place, sending.seconds(0)) for place in starting),
+        ),
+        expected=len(programs.expected),
+        begins=costs.request(plan.source) / 2,
+        ends=costs.request(plan.source) / 2 + costs.copy(plan.source, _gathered(programs)),
+    )
+
+
+def tile_seconds(plan: Plan, costs: Costs) -> tuple[float, ...]:
+    """Seconds of every tile, alone on its device, in the plan's order."""
+    graph = plan.split_graph
+    nodes = {stage.name: [graph.index[name] for name in stage.nodes] for stage in plan.stages}
+    return tuple(
+        costs.tile(tile.device, graph, tile_geometry(graph, nodes[tile.stage], tile.outputs))
+        for tile in plan.tiles
+    )
+
+
+def _part(program: Program, index: Mapping[int, int], tiles: Sequence[float], costs: Costs) -> Part:
+    device = program.device
+    inside = layout(program).inside
+    sending = costs.sending(device)
+    seconds, sends, stages = [], [], []
+    for place, step in enumerate(program.steps):
+        if isinstance(step, Compute):
+            copied = sum(_assembled(place, item, inside) for item in step.inputs)
+            seconds.append(tiles[step.tile] + costs.copy(device, copied))
+            sends.append(-1)
+            stages.append(step.stage)
+        else:
+            message = program.messages[step.message]
+            copied = sum(
+                box.nbytes
+                for piece, box in zip(step.pieces, message.boxes, strict=True)
+                if contiguous_offset(piece.region, piece.held, box.order) is None
+            )
+            seconds.append(sending.seconds(message.nbytes) + costs.copy(device, copied))
+            sends.append(index[step.message])
+            stages.append("")
+    awaits = [0] * len(program.steps)
+    for first in _first_readers_of(program).values():
+        awaits[first] += 1
+    if not program.incoming and awaits:
+        awaits[0] += 1  # The word that a request begins.
+    return Part(device, tuple(seconds), tuple(sends), tuple(awaits), tuple(stages))
+
+
+def _assembled(place: int, item: TileInput, inside: Mapping[ArrayKey, ArrayKey]) -> int:
+    """Bytes copied to put an input together: none where it lies ready, nor for the parts that were
+    written in place."""
+    if is_alias(item):
+        return 0
+    key = ArrayKey(place, item.box.tensor, True)
+    itemsize = item.box.nbytes // item.box.region.size
+    return sum(
+        piece.region.size * itemsize
+        for piece in item.pieces
+        if piece.step is None or inside.get(ArrayKey(piece.step, item.box.tensor, False)) != key
+    )
+
+
+def _first_readers_of(program: Program) -> dict[int, int]:
+    """By message: the first step that reads from it."""
+    firsts: dict[int, int] = {}
+    for place, awaited in enumerate(program.awaited):
+        for number in awaited:
+            firsts.setdefault(number, place)
+    return firsts
+
+
+def _first_readers(programs: Programs) -> dict[int, int]:
+    return {
+        number: place
+        for program in programs.by_device.values()
+        for number, place in _first_readers_of(program).items()
+    }
+
+
+def _receiving(message: Message, plan: Plan, costs: Costs) -> float:
+    device = plan.source if message.receiver == COORDINATOR else message.receiver
+    return costs.receiving(device).seconds(message.nbytes)
+
+
+def _scattered(programs: Programs) -> list[tuple[int, int, int]]:
+    """(number, bytes, bytes copied before) of what the coordinator sends."""
+    coordinator = programs.coordinator
+    found = []
+    for step in coordinator.steps:
+        assert not isinstance(step, Compute)
+        message = coordinator.messages[step.message]
+        copied = sum(
+            box.nbytes
+            for piece, box in zip(step.pieces, message.boxes, strict=True)
+            if _is_scattered(box, piece.held)
+        )
+        found.append((step.message, message.nbytes, copied))
+    return found
+
+
+def _is_scattered(box: Box, held: Region) -> bool:
+    """Whether a part of an input lies in too many runs of memory to be sent from there."""
+    inner = len(held)
+    while inner > 0 and box.region[inner - 1] == held[inner - 1]:
+        inner -= 1
+    return math.prod(hi - lo for lo, hi in box.region[: max(0, inner - 1)]) > MOST_RUNS
+
+
+def _gathered(programs: Programs) -> int:
+    """Bytes of outputs that come in several pieces."""
+    return sum(item.box.nbytes for item in programs.outputs if len(item.pieces) > 1)

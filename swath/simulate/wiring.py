@@ -1,0 +1,80 @@
+"""What of a cluster's network a message crosses."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from swath.cluster import Cluster, Link
+from swath.simulate.channels import draw_rates
+from swath.simulate.events import Events
+from swath.simulate.network import Network, Radio, Resource, Switched
+
+
+def make_network(cluster: Cluster, events: Events) -> Network:
+    """What carries messages in a cluster of this kind."""
+    return Radio(events) if cluster.network == "shared" else Switched(events)
+
+
+class Wiring:
+    """The resources of a cluster's network, each made when it is first asked for."""
+
+    def __init__(self, cluster: Cluster, seed: int) -> None:
+        self._cluster = cluster
+        self._seed = seed
+        self._links: dict[tuple[str, str], Resource] = {}
+        self._ports: dict[tuple[str, str], Resource] = {}
+        self._rates = _port_rates(cluster)
+
+    def path(self, sender: str, receiver: str) -> tuple[list[Resource], float]:
+        """(what a message to another device crosses, its latency)."""
+        cluster = self._cluster
+        links = cluster.path(sender, receiver)
+        latency = sum(link.latency for link in links)
+        if cluster.network == "star":
+            hops = [sender, receiver] if len(links) == 1 else [sender, str(cluster.hub), receiver]
+            return [
+                self._link(link, near, far)
+                for link, near, far in zip(links, hops, hops[1:], strict=False)
+            ], latency
+        (link,) = links
+        if cluster.network == "shared":
+            return [self._link(link, sender, receiver)], latency
+        ports = [self._port(sender, "out"), self._port(receiver, "in")]
+        if link.channel is None and all(link.bandwidth >= port.capacity for port in ports):
+            return ports, latency  # The ports alone limit it.
+        return [*ports, self._link(link, sender, receiver)], latency
+
+    def _link(self, link: Link, sender: str, receiver: str) -> Resource:
+        key = (sender, receiver)
+        if key not in self._links:
+            rates = None
+            if link.channel is not None:
+                name = f"link {sender} {receiver}"
+                rates = draw_rates(link.channel, link.bandwidth, self._seed, name)
+            self._links[key] = Resource(link.bandwidth, rates)
+        return self._links[key]
+
+    def _port(self, device: str, direction: str) -> Resource:
+        key = (device, direction)
+        if key not in self._ports:
+            self._ports[key] = Resource(self._rates[key])
+        return self._ports[key]
+
+
+def _port_rates(cluster: Cluster) -> dict[tuple[str, str], float]:
+    """The rate of each device's port, by direction: that of its best link, at its best."""
+    best: dict[tuple[str, str], float] = defaultdict(float)
+    named: Counter[tuple[str, str]] = Counter()
+    for (sender, receiver), link in cluster.links.items():
+        for port in ((sender, "out"), (receiver, "in")):
+            best[port] = max(best[port], _peak(link))
+            named[port] += 1
+    for device in cluster.devices:
+        for port in ((device.name, "out"), (device.name, "in")):
+            if named[port] < len(cluster.devices) - 1:
+                best[port] = max(best[port], _peak(cluster.default_link))
+    return best
+
+
+def _peak(link: Link) -> float:
+    return link.bandwidth if link.channel is None else link.channel.peak(link.bandwidth)
