@@ -3,6 +3,16 @@
 May import ops, graph, engine, fabric and cluster.
 """
 
-from swath.cost.cost import Costs, MessageCost, Quota, nominal_costs
+from swath.cost.cost import NO_COOLING, Cooling, Costs, MessageCost, Quota, nominal_costs
+from swath.cost.profiled import ProfiledCosts, costs_for
 
-__all__ = ["Costs", "MessageCost", "Quota", "nominal_costs"]
+__all__ = [
+    "NO_COOLING",
+    "Cooling",
+    "Costs",
+    "MessageCost",
+    "ProfiledCosts",
+    "Quota",
+    "costs_for",
+    "nominal_costs",
+]

@@ -55,6 +55,23 @@ class Quota:
     tick: float
 
 
+@dataclass(frozen=True, slots=True)
+class Cooling:
+    """What a pause costs: caches have gone cold when a device goes on after ``pause`` seconds.
+
+    ``most``: seconds of CPU after a long pause; ``half``: the pause after which it is half of them.
+    """
+
+    most: float
+    half: float
+
+    def seconds(self, pause: float) -> float:
+        return self.most * pause / (pause + self.half) if pause > 0 else 0.0
+
+
+NO_COOLING = Cooling(0.0, 1.0)
+
+
 @dataclass(frozen=True)
 class Costs:
     """What planners and the simulator ask. All times in seconds of the device's own CPU."""
@@ -82,6 +99,10 @@ class Costs:
         """A request's fixed cost for the coordinator, where it runs on this device."""
         return REQUEST_SECONDS * self._slowness(device)
 
+    def cooling(self, device: str) -> Cooling:
+        """What a device loses by pausing."""
+        return NO_COOLING
+
     def quota(self, device: str) -> Quota | None:
         """The device's ration of CPU, if the kernel keeps it to one; times are of its CPU then,
         not of the clock."""
@@ -105,15 +126,15 @@ class Costs:
         )
         return (flops + FLOPS_PER_BYTE * moved) / self.speed(device)
 
+    def node(self, device: str, graph: Graph, position: int, demand: Demand) -> float:
+        """One node's part inside a tile that holds its neighbours too."""
+        op = graph.operators[position]
+        return self.operator(device, op, graph.rules[position].flops(op, demand.outputs), demand)
+
     def tile(self, device: str, graph: Graph, geometry: TileGeometry) -> float:
         """One tile, alone on its device."""
         return self.overhead + sum(
-            self.operator(
-                device,
-                graph.operators[position],
-                graph.rules[position].flops(graph.operators[position], demand.outputs),
-                demand,
-            )
+            self.node(device, graph, position, demand)
             for position, demand in geometry.demands.items()
         )
 

@@ -1,0 +1,183 @@
+"""Costs from profiles: what was measured of each device, at the CPU load that it has now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from swath.cluster.cluster import Cluster
+from swath.cluster.profile import DeviceProfile, MessageSample
+from swath.cost.cost import TILE_OVERHEAD, Costs, MessageCost, Quota
+from swath.cost.curves import Curves
+from swath.cost.fcpm import fitted
+from swath.cost.features import CONVOLUTION, Features
+from swath.cost.kernels import Cut, Work, cuts_of, work_of
+from swath.cost.parametric import HIGHEST_LOAD, relative_fit
+from swath.graph.geometry import TileGeometry
+from swath.graph.graph import Graph
+from swath.ops import Demand, Operator, Region
+
+SEND = "send"
+RECEIVE = "receive"
+
+_TYPICAL = ((64, 56), (128, 28), (256, 14))
+"""Channels and side of the 3 x 3 convolutions that a device's speed is told by."""
+
+
+class ProfiledDevice:
+    """What a profile says of one device, ready to be asked."""
+
+    def __init__(self, profile: DeviceProfile, load: float = 0.0) -> None:
+        """``load``: share of the CPU that others use now."""
+        self.curves = Curves(fitted(profile.samples), load)
+        self.slowdown = 1 / (1 - min(load, HIGHEST_LOAD))
+        self.overhead = profile.overhead * self.slowdown
+        self.copy = profile.copy * self.slowdown
+        self.request = profile.request * self.slowdown
+        self.speed = _speed(self.curves)
+        self.sending = self._message(profile, SEND)
+        self.receiving = self._message(profile, RECEIVE)
+
+    def _message(self, profile: DeviceProfile, side: str) -> MessageCost | None:
+        found = message_cost([sample for sample in profile.messages if sample.side == side])
+        if found is None:
+            return None
+        return MessageCost(found.fixed * self.slowdown, found.per_byte * self.slowdown)
+
+
+@dataclass(frozen=True)
+class ProfiledCosts(Costs):
+    """Costs of a cluster some of whose devices have profiles; the others go by their ``gflops``.
+
+    ``overhead`` is the mean of what tiles of profiled devices take besides their operators.
+    """
+
+    profiled: Mapping[str, ProfiledDevice] = field(default_factory=dict)
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+    _works: dict[tuple[int, tuple[int, ...], tuple[Cut, ...]], tuple[Graph, Work]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def sending(self, device: str) -> MessageCost:
+        known = self.profiled.get(device)
+        return (known and known.sending) or super().sending(device)
+
+    def receiving(self, device: str) -> MessageCost:
+        known = self.profiled.get(device)
+        return (known and known.receiving) or super().receiving(device)
+
+    def copy(self, device: str, nbytes: int) -> float:
+        known = self.profiled.get(device)
+        return super().copy(device, nbytes) if known is None else nbytes * known.copy
+
+    def request(self, device: str) -> float:
+        known = self.profiled.get(device)
+        return super().request(device) if known is None else known.request
+
+    def quota(self, device: str) -> Quota | None:
+        return self.quotas.get(device)
+
+    def speed(self, device: str) -> float:
+        """FLOP/s of a device; of a profiled one on typical convolutions, at its load."""
+        known = self.profiled.get(device)
+        return super().speed(device) if known is None else known.speed
+
+    def operator(self, device: str, op: Operator, flops: int, demand: Demand) -> float:
+        known = self.profiled.get(device)
+        if known is None:
+            return super().operator(device, op, flops, demand)
+        return known.curves.seconds(op, demand)
+
+    def node(self, device: str, graph: Graph, position: int, demand: Demand) -> float:
+        """One node's part, with what its engine fuses when the whole graph is one tile."""
+        known = self.profiled.get(device)
+        if known is None:
+            return super().node(device, graph, position, demand)
+        share = self._work(graph, tuple(range(len(graph.nodes)))).shares.get(position, 1.0)
+        return share * known.curves.seconds(graph.operators[position], demand) if share else 0.0
+
+    def tile(self, device: str, graph: Graph, geometry: TileGeometry) -> float:
+        """One tile, alone on its device: its kernels, fused as the engine fuses them, and the
+        reordering of maps between them and at its edges."""
+        known = self.profiled.get(device)
+        if known is None:
+            return super().tile(device, graph, geometry)
+        cuts = cuts_of(graph, geometry)
+        work = self._work(graph, tuple(geometry.demands), cuts)
+        seconds = known.overhead
+        for position, demand in geometry.demands.items():
+            share = work.shares.get(position, 1.0)
+            if share:
+                seconds += share * known.curves.seconds(graph.operators[position], demand)
+        for name in work.reordered:
+            region = _held(graph, geometry, name)
+            if region is not None:
+                seconds += known.curves.reordering(graph.tensors[name], region)
+        for position, name in cuts:
+            index = graph.nodes[position].reads.index(name)
+            region = geometry.demands[position].inputs[index]
+            if region is not None:
+                seconds += known.curves.cutting(graph.tensors[name], region)
+        return seconds
+
+    def _work(self, graph: Graph, positions: tuple[int, ...], cuts: tuple[Cut, ...] = ()) -> Work:
+        key = (id(graph), positions, cuts)
+        if key not in self._works:
+            # The graph is kept with it, so that its id stays its own.
+            self._works[key] = (graph, work_of(graph, positions, cuts))
+        return self._works[key][1]
+
+
+def costs_for(
+    cluster: Cluster,
+    profiles: Mapping[str, DeviceProfile],
+    loads: Mapping[str, float] | None = None,
+    quotas: Mapping[str, Quota] | None = None,
+) -> ProfiledCosts:
+    """Costs of a cluster. ``profiles``: by device; ``loads``: share of a device's CPU that others
+    use now (0 where not named); ``quotas``: of devices that the kernel rations."""
+    loads = loads or {}
+    profiled = {
+        name: ProfiledDevice(profile, loads.get(name, 0.0)) for name, profile in profiles.items()
+    }
+    overheads = [device.overhead for device in profiled.values()]
+    return ProfiledCosts(
+        cluster,
+        overhead=float(np.mean(overheads)) if overheads else TILE_OVERHEAD,
+        profiled=profiled,
+        quotas=quotas or {},
+    )
+
+
+def message_cost(samples: Sequence[MessageSample]) -> MessageCost | None:
+    """The line through message times, small in relative error, neither part negative; None where
+    nothing was measured."""
+    if not samples:
+        return None
+    terms = np.array([[1.0, float(sample.nbytes)] for sample in samples])
+    fixed, per_byte = relative_fit(terms, np.array([sample.seconds for sample in samples]))
+    return MessageCost(float(fixed), float(per_byte))
+
+
+def _speed(curves: Curves) -> float:
+    features = []
+    for channels, side in _TYPICAL:
+        entries = channels * side * side
+        features.append(
+            Features(
+                2.0 * 9 * channels * entries, 4.0 * entries, 4.0 * entries,
+                4.0 * 9 * channels * channels, 9.0, float(channels), float(side),
+            )
+        )  # fmt: skip
+    seconds = curves.model.predict(CONVOLUTION, features, curves.load)
+    return float(sum(feature.flops for feature in features) / seconds.sum())
+
+
+def _held(graph: Graph, geometry: TileGeometry, name: str) -> Region | None:
+    """What a tile holds of a tensor: is given, or makes."""
+    if name in geometry.needs:
+        return geometry.needs[name]
+    position = graph.producers[name]
+    return geometry.demands[position].outputs[graph.nodes[position].outputs.index(name)]

@@ -1,0 +1,140 @@
+"""FCPM finds the law behind samples, chooses by what it was not trained on, and stays sane."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from swath.cluster.profile import Sample
+from swath.cost.fcpm import CANDIDATES, FCPM, PARAMETRIC, REGRESSORS
+from swath.cost.features import Features
+from swath.cost.parametric import Parametric, matrix
+from swath.errors import ClusterError
+from tests.cost.laws import BYTES_PER_SECOND, FIXED, GFLOPS, convolutions, moving, plain_law
+
+
+def features(sample: Sample) -> Features:
+    return Features(
+        sample.flops, sample.read, sample.written, sample.weights, sample.kernel, sample.channels,
+        sample.width,
+    )  # fmt: skip
+
+
+def test_a_few_samples_give_the_published_law_back() -> None:
+    samples = convolutions(10)
+    rows = matrix([features(sample) for sample in samples])
+    seconds = np.array([sample.seconds for sample in samples])
+    law = Parametric().fit(rows, np.zeros(10), seconds)
+    assert law.coefficients_ == pytest.approx(
+        [1 / GFLOPS, 1 / BYTES_PER_SECOND, 1 / BYTES_PER_SECOND, FIXED], rel=1e-3
+    )
+    assert (law.coefficients_ >= 0).all()
+
+
+def test_load_stretches_and_a_fair_scheduler_bounds_it() -> None:
+    loads = (0.0, 0.2, 0.4, 0.6, 0.8)
+
+    def fair(sample: Sample) -> float:
+        alone = plain_law(sample) * (1 - sample.load)
+        return alone / (1 - min(sample.load, 0.5))
+
+    model = FCPM(candidates=[PARAMETRIC]).fit(convolutions(100, fair, loads))
+    assert model.models_["convolution"].law.stretch_.most == 0.5
+    one = [features(convolutions(1)[0])]
+    idle, half, most = (model.predict("convolution", one, load)[0] for load in (0.0, 0.4, 0.8))
+    assert half / idle == pytest.approx(1 / 0.6, rel=0.02)
+    assert most / idle == pytest.approx(2, rel=0.02)
+
+
+def test_few_shapes_are_left_to_the_law() -> None:
+    model = FCPM().fit(convolutions(11))
+    assert model.chosen_ == {"convolution": PARAMETRIC}
+
+
+def test_the_candidate_that_knows_the_law_is_chosen() -> None:
+    exact = FCPM(candidates=[PARAMETRIC, "nearest_neighbours"]).fit(convolutions(120))
+    assert exact.chosen_ == {"convolution": PARAMETRIC}
+    assert exact.accuracy_["convolution"] > 0.99
+
+
+def test_what_the_law_lacks_is_left_to_a_regressor() -> None:
+    """The law is off by a power of the channels, which is a line in logarithms."""
+
+    def skewed(sample: Sample) -> float:
+        return plain_law(sample) * (sample.channels / 64) ** 0.4
+
+    samples = convolutions(120, skewed)
+    model = FCPM(candidates=[PARAMETRIC, "linear"]).fit(samples)
+    alone = FCPM(candidates=[PARAMETRIC]).fit(samples)
+    assert model.chosen_ == {"convolution": "linear"}
+    assert model.accuracy_["convolution"] > alone.accuracy_["convolution"] + 0.05
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_every_regressor_mends_what_the_law_misses(name: str) -> None:
+    def skewed(sample: Sample) -> float:
+        return plain_law(sample) * (2.0 if sample.kernel == 1 else 1.0) * sample.width**-0.4
+
+    train, test = convolutions(160, skewed)[:120], convolutions(160, skewed)[120:]
+    model = FCPM(candidates=[name]).fit(train)
+    measured = np.array([sample.seconds for sample in test])
+    predicted = model.predict("convolution", [features(sample) for sample in test])
+    assert 1 - np.abs(predicted / measured - 1).mean() > 0.85
+
+
+def test_accuracy_is_of_shapes_that_were_held_out() -> None:
+    """Noise by shape: whoever saw a shape knows its noise, so only then could one be exact."""
+    samples = [
+        sample
+        for number, one in enumerate(convolutions(60))
+        for sample in [_scaled(one, 2.0 if number % 2 else 0.5)] * 3
+    ]
+    model = FCPM(candidates=["nearest_neighbours"]).fit(samples)
+    seen = model.predict("convolution", [features(sample) for sample in samples])
+    assert np.abs(seen / [sample.seconds for sample in samples] - 1).mean() < 0.01
+    assert model.accuracy_["convolution"] < 0.7
+
+
+def _scaled(sample: Sample, factor: float) -> Sample:
+    return Sample(
+        *(getattr(sample, name) for name in sample.__slots__[:-1]), sample.seconds * factor
+    )
+
+
+def test_fitting_again_gives_the_same_model() -> None:
+    rng = np.random.default_rng(3)
+    samples = convolutions(60, lambda sample: plain_law(sample) * rng.uniform(0.8, 1.2))
+    first, second = FCPM().fit(samples), FCPM().fit(samples)
+    probe = [features(sample) for sample in convolutions(5)]
+    assert first.chosen_ == second.chosen_
+    assert first.accuracy_ == second.accuracy_
+    assert (first.predict("convolution", probe) == second.predict("convolution", probe)).all()
+
+
+def test_regressors_clone_as_scikit_learn_wants() -> None:
+    assert (PARAMETRIC, *REGRESSORS) == CANDIDATES
+    for make in REGRESSORS.values():
+        assert repr(clone(make(0))) == repr(make(0))
+
+
+def test_far_from_every_sample_it_stays_sane() -> None:
+    model = FCPM(candidates=["polynomial"]).fit(convolutions(40))
+    small = features(convolutions(1)[0])
+    huge = Features(
+        small.flops * 1e4, small.read * 1e2, small.written * 1e2, small.weights * 1e2,
+        small.kernel, small.channels, small.width,
+    )  # fmt: skip
+    one, other = model.predict("convolution", [small, huge])
+    assert one * 1e2 < other < one * 1e5
+
+
+def test_a_family_without_samples_is_told_from_the_others() -> None:
+    model = FCPM().fit(convolutions(30) + moving("elementwise", 30, 1e-10))
+    found = model.predict("pooling", [features(moving("pooling", 1, 0.0)[0])])
+    assert 0 < found[0] < 1
+
+
+def test_a_profile_without_samples_is_refused() -> None:
+    with pytest.raises(ClusterError, match="no samples"):
+        FCPM().fit([])

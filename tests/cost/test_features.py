@@ -1,0 +1,106 @@
+"""Every operator has a family, and its features count what is computed, read and written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import swath
+from swath.cost.features import FAMILIES, FREE, describe, edge, family, taps_on_map
+from swath.graph.graph import Graph
+from swath.ops import Demand, Operator, Region, Tensor
+from swath.ops.window import Window
+
+
+@pytest.fixture(scope="module")
+def mobilenet() -> Graph:
+    return swath.load("zoo:mobilenet_v2@64x64")
+
+
+def part(graph: Graph, position: int, region: Region) -> tuple[Demand, int]:
+    op, rule = graph.operators[position], graph.rules[position]
+    demand = rule.demand(op, (region,))
+    return demand, rule.flops(op, demand.outputs)
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v3_small@64x64", "googlenet@64x64", "unet@32x32"])
+def test_every_operator_of_the_zoo_has_a_family(model: str) -> None:
+    for op in swath.load(f"zoo:{model}").operators:
+        assert family(op) in (*FAMILIES, FREE)
+
+
+def test_a_convolution_is_told_from_a_depthwise_one(mobilenet: Graph) -> None:
+    kinds = {
+        family(op): int(op.attribute("group", 1)) for op in mobilenet.operators if op.type == "Conv"
+    }
+    assert kinds["convolution"] == 1
+    assert kinds["depthwise"] > 1
+
+
+def test_rows_read_all_weights_and_channels_their_own(mobilenet: Graph) -> None:
+    position = next(
+        position
+        for position, op in enumerate(mobilenet.operators)
+        if family(op) == "convolution" and op.input_shape(1)[2:] == (1, 1)
+    )
+    op = mobilenet.operators[position]
+    _, channels, height, width = op.output_shape()
+    whole = Region.whole(op.output_shape())
+    inputs = op.input_shape()[1]
+
+    demand, flops = part(mobilenet, position, whole.replace(2, (0, height // 2)))
+    rows = describe(op, flops, demand)
+    assert rows.flops == 2 * inputs * channels * (height // 2) * width
+    assert rows.weights == 4 * (inputs + 1) * channels
+    assert rows.written == 4 * channels * (height // 2) * width
+    assert (rows.kernel, rows.channels, rows.width) == (1, channels, width)
+
+    demand, flops = part(mobilenet, position, whole.replace(1, (0, channels // 2)))
+    some = describe(op, flops, demand)
+    assert some.weights == rows.weights / 2
+    assert some.channels == channels // 2
+    assert some.read == 4 * inputs * height * width
+
+
+@given(
+    st.integers(1, 12), st.integers(1, 7), st.integers(1, 3), st.integers(1, 3),
+    st.integers(0, 3), st.integers(0, 3), st.data(),
+)  # fmt: skip
+def test_taps_on_padding_do_not_count(
+    extent: int, kernel: int, stride: int, dilation: int, begin: int, end: int, data: st.DataObject
+) -> None:
+    window = Window(extent, kernel, stride, dilation, begin, end)
+    outputs = window.outputs()
+    if outputs < 1:
+        return
+    lo = data.draw(st.integers(0, outputs - 1))
+    hi = data.draw(st.integers(lo + 1, outputs))
+    counted = sum(
+        0 <= index * stride - begin + dilation * tap < extent
+        for index in range(lo, hi)
+        for tap in range(kernel)
+    )
+    assert taps_on_map(window, (lo, hi)) == counted
+
+
+def test_reordering_reads_and_writes_the_map_once() -> None:
+    features = edge(Region.whole((1, 32, 7, 14)), itemsize=4)
+    assert features.read == features.written == 4 * 32 * 7 * 14
+    assert (features.channels, features.width) == (32, 14)
+
+
+def test_a_part_of_the_input_channels_is_a_convolution_too() -> None:
+    """Partial results stand along a leading axis, which is no batch of theirs."""
+    shape, made = Tensor((1, 8, 6, 6), "float32", 4), Tensor((2, 1, 4, 6, 6), "float32", 4)
+    weight = Tensor((4, 8, 3, 3), "float32", 4)
+    attributes = {"axes": [1], "bounds": [0, 4, 8], "pads": [1, 1, 1, 1]}
+    op = Operator(
+        "PartialConv", "swath", 17, attributes, (shape, weight), (made,), (None, None), own_inputs=2
+    )
+    part = Region([(0, 1), (0, 1), (0, 4), (0, 6), (0, 6)])
+    inputs = (shape.whole.replace(1, (0, 4)), weight.whole.replace(1, (0, 4)))
+    features = describe(op, 1000, Demand((part,), inputs))
+    assert family(op) == "convolution"
+    assert (features.channels, features.width, features.kernel) == (4, 6, 9)
+    assert features.flops == 1000 * (16 / 18) ** 2
