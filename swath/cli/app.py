@@ -12,11 +12,13 @@ from typing import Annotated
 import typer
 
 import swath
+from swath.cli.cluster import cluster
 from swath.cli.demo import demo
 from swath.cli.devices import devices
 from swath.cli.inspect import inspect
 from swath.cli.plan import plan
 from swath.cli.planners import planners
+from swath.cli.profile import profile
 from swath.cli.run import run as run_model
 from swath.cli.verify import verify
 from swath.errors import SwathError
@@ -33,9 +35,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, run_model, verify, inspect, plan, planners, devices):
+for command in (demo, run_model, verify, inspect, plan, planners, devices, profile):
     name = command.__name__
     app.command(name)(command)
+
+app.add_typer(cluster, name="cluster")
 
 
 @app.command(

@@ -17,17 +17,18 @@ from swath.runtime.verify import weight_arrays
 
 @dataclass(frozen=True, slots=True)
 class Milliseconds:
-    """Median, 95th percentile and minimum of repeated measurements."""
+    """Median, 95th percentile, minimum and mean of repeated measurements."""
 
     median: float
     p95: float
     min: float
+    mean: float
 
     @staticmethod
     def of(seconds: Sequence[float]) -> Milliseconds:
         scaled = sorted(value * 1e3 for value in seconds)
         p95 = scaled[min(len(scaled) - 1, round(0.95 * (len(scaled) - 1)))]
-        return Milliseconds(statistics.median(scaled), p95, scaled[0])
+        return Milliseconds(statistics.median(scaled), p95, scaled[0], statistics.fmean(scaled))
 
 
 class PlainRuntime:

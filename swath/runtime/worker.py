@@ -25,6 +25,9 @@ from swath.plan.transport import program_from_json
 from swath.runtime.blobs import BlobStore
 from swath.runtime.executor import Executor, Outgoing
 from swath.runtime.instance import Instance
+from swath.runtime.profiling.answers import Answers
+from swath.runtime.profiling.machine import machine_to_json
+from swath.runtime.recorder import Recorder, boot_id, clock, spans_to_json
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +48,14 @@ _OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "BFCArena", "Unable 
 
 @dataclass(slots=True)
 class Installed:
-    """A program on this device. ``coordinator``: the member who wants the results."""
+    """A program on this device. ``coordinator``: the member who wants the results;
+    ``recorder``: notes what happens when, where that was asked for."""
 
     program: Program
     coordinator: str
     sessions: dict[int, Session] = field(default_factory=dict)
     idle: list[Instance] = field(default_factory=list)
+    recorder: Recorder | None = None
 
     def receiver_of(self, outgoing: Outgoing) -> str:
         receiver = outgoing.message.receiver
@@ -70,6 +75,7 @@ class Worker:
         self._withdrawn: dict[Key, None] = {}
         self._resident_at_start = _resident_bytes()
         self._stopping = False
+        self._profiling = Answers(threads, self._handle)
         self._fabric = join(self._land)
 
     @property
@@ -118,8 +124,12 @@ class Worker:
         if frame.kind != Kind.DATA:
             return None
         installed = self._installed.get(frame.version)
-        if installed is None or frame.number not in installed.program.messages:
+        if installed is None:
+            return self._profiling.landing(frame)
+        if frame.number not in installed.program.messages:
             return None
+        if installed.recorder is not None:
+            installed.recorder.landing(frame)
         key = (frame.version, frame.request)
         try:
             executor = self._executor(installed, key)
@@ -147,6 +157,7 @@ class Worker:
         frame = arrival.frame
         installed = self._installed.get(frame.version)
         if installed is None:
+            self._profiling.take(self._fabric, frame)
             return
         key = (frame.version, frame.request)
         if frame.kind == Kind.CANCEL:
@@ -157,6 +168,8 @@ class Worker:
             executor = self._executor(installed, key)
             if executor is not None and frame.kind == Kind.DATA:
                 executor.deliver(frame.number, arrival.payload)
+                if installed.recorder is not None:
+                    installed.recorder.delivered(frame)
         except Exception as error:
             self._fail(installed, key, error)
 
@@ -190,11 +203,18 @@ class Worker:
             installed.idle.append(executor.instance)
 
     def _run_step(self, installed: Installed, key: Key, executor: Executor) -> None:
+        recorder = installed.recorder
+        start = 0.0 if recorder is None else clock()
+        version, request = key
         sent = executor.advance()
         if sent is not None:
-            version, request = key
             frame = Frame(Kind.DATA, sent.message.number, request, version, sent.nbytes)
             self._fabric.send(installed.receiver_of(sent), frame, sent.parts)
+        if recorder is not None:
+            if sent is None:
+                recorder.computed(executor.position - 1, request, start)
+            else:
+                recorder.sent(sent.message.number, request, sent.nbytes, start)
 
     def _fail(self, installed: Installed, key: Key, error: Exception) -> None:
         reason = _reason(error)
@@ -224,6 +244,10 @@ class Worker:
             "commit": self._commit,
             "drop": lambda payload: self._drop(json.loads(payload)["version"]),
             "time": lambda payload: {"seconds": time_model(payload, self._threads)},
+            "clock": lambda payload: {"seconds": clock()},
+            "record": self._record,
+            "recorded": self._recorded,
+            "measure": lambda payload: self._profiling.answer(self._fabric, payload),
             "stop": lambda payload: self.stop(),
         }
         verb = verbs.get(question.verb)
@@ -250,6 +274,8 @@ class Worker:
             "cores": len(os.sched_getaffinity(0)),
             "memory_bytes": self._memory or psutil.virtual_memory().total,
             "engine": f"onnxruntime {onnxruntime.__version__}",
+            "machine": machine_to_json(),
+            "boot_id": boot_id(),
             "address": {"places": address.places, "token": address.token},
         }
 
@@ -309,6 +335,17 @@ class Worker:
             model = self._blobs.models[step.model]
             self._sessions[key] = Session(model, arrays, self._threads, shared_arena=True)
         return self._sessions[key]
+
+    def _record(self, payload: bytes) -> None:
+        """Note from now on what happens for a plan that is installed."""
+        installed = self._installed[str(json.loads(payload)["version"])]
+        installed.recorder = Recorder(installed.program)
+
+    def _recorded(self, payload: bytes) -> object:
+        """What was noted since `_record`; nothing more is."""
+        installed = self._installed[str(json.loads(payload)["version"])]
+        recorder, installed.recorder = installed.recorder, None
+        return {"spans": [] if recorder is None else spans_to_json(recorder.spans)}
 
     def _drop(self, version: str) -> None:
         for key in [key for key in self._active if key[0] == version]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from swath.cost import Cooling
 from swath.simulate.events import Events
 from swath.simulate.network import Connection, Network
 from swath.simulate.quota import Ration
@@ -66,23 +67,28 @@ class Processor:
     as known. ``started``: when the worker's latest piece of work began.
     """
 
-    __slots__ = ("busy", "coordinator_until", "ration", "started", "worker_until")
+    __slots__ = ("_cooling", "_used", "coordinator_until", "ration", "started", "worker_until")
 
-    def __init__(self, ration: Ration | None) -> None:
+    def __init__(self, ration: Ration | None, cooling: Cooling) -> None:
         self.ration = ration
-        self.busy = 0.0
+        self._cooling = cooling
+        self._used = 0.0
         self.worker_until = 0.0
         self.coordinator_until = 0.0
         self.started = 0.0
 
+    @property
+    def busy(self) -> float:
+        """Seconds of CPU used so far."""
+        return self._used if self.ration is None else self.ration.used
+
     def work(self, now: float, seconds: float) -> float:
         """The worker does something next; when it is done."""
-        self.busy += seconds
-        start = self.worker_until
+        start = free = max(self.worker_until, self.coordinator_until)
         if start < now:
             start = now
-        if start < self.coordinator_until:
-            start = self.coordinator_until
+            seconds += self._cooling.seconds(now - free)
+        self._used += seconds
         self.started = start
         if self.ration is None:
             self.worker_until = end = start + seconds
@@ -93,7 +99,10 @@ class Processor:
     def coordinate(self, now: float, seconds: float) -> float:
         """The coordinator does something next; when it is done. What the worker is at ends that
         much later."""
-        self.busy += seconds
+        free = max(self.worker_until, self.coordinator_until)
+        if free < now:
+            seconds += self._cooling.seconds(now - free)
+        self._used += seconds
         start = max(now, self.coordinator_until)
         delays = self.worker_until > start
         if self.ration is None:

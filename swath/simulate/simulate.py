@@ -175,13 +175,13 @@ class _World:
     def _processor(self, device: str) -> Processor:
         if device not in self._processors:
             self._costs.cluster.device(device)
-            quota = self._costs.quota(device)
+            quota, cooling = self._costs.quota(device), self._costs.cooling(device)
             ration = None
             if quota is not None and quota.share < 1:
                 words = seed_words(self._seed, f"quota {device}")
                 period, tick = np.random.default_rng(words).random(2).tolist()
-                ration = Ration(quota, period * quota.period, tick * quota.tick)
-            self._processors[device] = Processor(ration)
+                ration = Ration(quota, period * quota.period, tick * quota.tick, cooling)
+            self._processors[device] = Processor(ration, cooling)
         return self._processors[device]
 
     def _worker(self, device: str) -> Worker:

@@ -1,0 +1,55 @@
+"""How much is measured: quickly or fully."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swath.runtime.profiling.chains import CHAINS
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """``tiles``: how many networks' kernels are timed, of at most ``most_flops`` each, for
+    ``tile_seconds`` each or the fewest runs, ``budget`` seconds in all (None: as long as it takes);
+    ``chains`` for ``chain_seconds`` under each of ``loads``; ``rounds`` of messages of each size.
+    """
+
+    kind: str
+    tiles: int
+    most_flops: float
+    tile_seconds: float
+    budget: float | None
+    chains: tuple[str, ...]
+    loads: tuple[float, ...]
+    chain_seconds: float
+    rounds: int
+
+
+QUICK = Effort(
+    kind="quick",
+    tiles=63,
+    most_flops=3e8,
+    tile_seconds=0.06,
+    budget=7.0,
+    chains=tuple(CHAINS)[:8],
+    loads=(0.4, 0.8),
+    chain_seconds=0.3,
+    rounds=5,
+)
+"""Well under 20 seconds per device."""
+
+FULL = Effort(
+    kind="full",
+    tiles=252,
+    most_flops=4e9,
+    tile_seconds=0.3,
+    budget=None,
+    chains=tuple(CHAINS),
+    loads=(0.2, 0.4, 0.6, 0.8),
+    chain_seconds=0.6,
+    rounds=15,
+)
+"""Some minutes per device."""
+
+EFFORTS = (QUICK, FULL)
+"""From the least to the most."""
