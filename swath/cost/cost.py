@@ -57,15 +57,16 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """What a pause costs: caches have gone cold when a device goes on after ``pause`` seconds.
+    """What a pause costs: the caches have gone cold when a device goes on.
 
-    ``most``: seconds of CPU after a long pause; ``half``: the pause after which it is half of them.
+    ``most``: seconds of CPU after a long pause; ``half``: the pause after which it is half as much.
     """
 
     most: float
     half: float
 
     def seconds(self, pause: float) -> float:
+        """Seconds of CPU that a pause of so many seconds costs."""
         return self.most * pause / (pause + self.half) if pause > 0 else 0.0
 
 
@@ -139,14 +140,18 @@ class Costs:
         )
 
     def fetch(self, receiver: str, nbytes: int) -> float:
-        """Bytes that a device needs from its neighbours, over its slowest link to one of them."""
+        """Bytes that a device needs from its neighbours, on its slowest path from one of them."""
         if nbytes == 0:
             return 0.0
+        paths = (
+            self.cluster.path(other.name, receiver)
+            for other in self.cluster.workers
+            if other.name != receiver
+        )
         return max(
             (
-                self.cluster.link(other.name, receiver).seconds(nbytes)
-                for other in self.cluster.workers
-                if other.name != receiver
+                sum(link.latency for link in path) + nbytes / min(link.bandwidth for link in path)
+                for path in paths
             ),
             default=0.0,
         )

@@ -9,10 +9,10 @@ import numpy as np
 
 from swath.cluster.cluster import Cluster
 from swath.cluster.profile import DeviceProfile, MessageSample
-from swath.cost.cost import TILE_OVERHEAD, Costs, MessageCost, Quota
+from swath.cost.cost import NO_COOLING, TILE_OVERHEAD, Cooling, Costs, MessageCost, Quota
 from swath.cost.curves import Curves
 from swath.cost.fcpm import fitted
-from swath.cost.features import CONVOLUTION, Features
+from swath.cost.features import BLOCKING, CONVOLUTION, UNBLOCKING, Features
 from swath.cost.kernels import Cut, Work, cuts_of, work_of
 from swath.cost.parametric import HIGHEST_LOAD, relative_fit
 from swath.graph.geometry import TileGeometry
@@ -56,6 +56,7 @@ class ProfiledCosts(Costs):
 
     profiled: Mapping[str, ProfiledDevice] = field(default_factory=dict)
     quotas: Mapping[str, Quota] = field(default_factory=dict)
+    coolings: Mapping[str, Cooling] = field(default_factory=dict)
     _works: dict[tuple[int, tuple[int, ...], tuple[Cut, ...]], tuple[Graph, Work]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -75,6 +76,9 @@ class ProfiledCosts(Costs):
     def request(self, device: str) -> float:
         known = self.profiled.get(device)
         return super().request(device) if known is None else known.request
+
+    def cooling(self, device: str) -> Cooling:
+        return self.coolings.get(device, NO_COOLING)
 
     def quota(self, device: str) -> Quota | None:
         return self.quotas.get(device)
@@ -111,10 +115,11 @@ class ProfiledCosts(Costs):
             share = work.shares.get(position, 1.0)
             if share:
                 seconds += share * known.curves.seconds(graph.operators[position], demand)
-        for name in work.reordered:
-            region = _held(graph, geometry, name)
-            if region is not None:
-                seconds += known.curves.reordering(graph.tensors[name], region)
+        for kind, names in ((BLOCKING, work.entering), (UNBLOCKING, work.leaving)):
+            for name in names:
+                region = _held(graph, geometry, name)
+                if region is not None:
+                    seconds += known.curves.reordering(kind, graph.tensors[name], region)
         for position, name in cuts:
             index = graph.nodes[position].reads.index(name)
             region = geometry.demands[position].inputs[index]

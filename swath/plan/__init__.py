@@ -3,3 +3,9 @@
 `swath.plan.program` is light: workers import it. May import graph, engine, fabric, cluster, cost
 and what lies below them.
 """
+
+import sys
+
+from swath.callable_package import CallablePackage
+
+sys.modules[__name__].__class__ = CallablePackage

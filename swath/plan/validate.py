@@ -7,6 +7,7 @@ before it is needed) the compiler reports in the same way.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from swath.errors import PlanError
 from swath.graph.geometry import handed_on
@@ -33,6 +34,15 @@ def validate_plan(plan: Plan, graph: Graph | None = None) -> None:
     _check_outputs(plan)
 
 
+def validate_devices(plan: Plan, devices: Collection[str]) -> None:
+    """Raises PlanError where the plan uses a device that is not among these."""
+    for device in plan.devices_used:
+        if device not in devices:
+            raise PlanError(
+                f"the plan uses device {device!r}, which this cluster lacks; plan again"
+            )
+
+
 def validate_memory(plan: Plan, programs: Programs) -> None:
     """Raises PlanError where a device's tiles need more memory than it has."""
     peaks = peak_memory(programs)
@@ -56,7 +66,7 @@ def _check_devices(plan: Plan) -> None:
                 raise PlanError(f"source of {source.tensor!r}: device {name!r} is not in the plan")
     if plan.exchange not in ("peer", "leader"):
         raise PlanError(f"exchange {plan.exchange!r} is not known; use 'peer' or 'leader'")
-    if plan.exchange == "leader" and plan.leader not in known:
+    if plan.leader not in known and (plan.exchange == "leader" or plan.leader is not None):
         raise PlanError(f"leader {plan.leader!r} is not in the plan; name one of its devices")
 
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from swath.engine.session import dtype_named
-from swath.ops.region import Region
 from swath.plan.program import Box, Message, Piece, Programs, Send, TileInput
+from swath.plan.runs import Index, contiguous_runs
 from swath.runtime.executor import Outgoing, pack_loose, unpack_loose
 from swath.runtime.instance import aligned_bytes, as_bytes, cut, is_static, split_boxes
-
-Index = tuple[int | slice, ...]
-
-MOST_RUNS = 16
-"""Buffers that a message is better sent from than copied together."""
 
 
 class Scatter:
@@ -30,7 +23,11 @@ class Scatter:
             assert isinstance(step, Send)
             message = coordinator.messages[step.message]
             cuts = [
-                (box, piece, _runs(piece.region, piece.held) if is_static([box]) else None)
+                (
+                    box,
+                    piece,
+                    contiguous_runs(piece.region, piece.held) if is_static([box]) else None,
+                )
                 for piece, box in zip(step.pieces, message.boxes, strict=True)
             ]
             self._sends.append((message, cuts))
@@ -51,20 +48,6 @@ class Scatter:
                 else:
                     parts += [as_bytes(array[run]) for run in runs]
             yield Outgoing(message, parts)
-
-
-def _runs(part: Region, held: Region) -> list[Index] | None:
-    """The contiguous runs of memory that make up a part of an array that holds ``held``, where they
-    are few (the rows of a picture are one per colour); None where a copy is better."""
-    relative = part.relative_to(held)
-    inner = len(part)
-    while inner > 0 and part[inner - 1] == held[inner - 1]:
-        inner -= 1
-    outer = relative[: max(0, inner - 1)]
-    if math.prod(hi - lo for lo, hi in outer) > MOST_RUNS:
-        return None
-    rest = tuple(slice(lo, hi) for lo, hi in relative[len(outer) :])
-    return [(*index, *rest) for index in itertools.product(*(range(lo, hi) for lo, hi in outer))]
 
 
 class Gathering:

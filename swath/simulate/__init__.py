@@ -3,6 +3,9 @@
 May import trace and what lies below it.
 """
 
+import sys
+
+from swath.callable_package import CallablePackage
 from swath.simulate.script import Script, make_script
 from swath.simulate.simulate import Request, Simulation, redundant_flops_share, simulate
 
@@ -14,3 +17,5 @@ __all__ = [
     "redundant_flops_share",
     "simulate",
 ]
+
+sys.modules[__name__].__class__ = CallablePackage

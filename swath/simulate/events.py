@@ -30,10 +30,8 @@ class Events:
     def run(self) -> None:
         """Until nothing is left to happen."""
         heap, unsettled = self._heap, self.unsettled
-        while True:
-            if unsettled and (not heap or heap[0][0] > self.now):
-                self.settle()
-            if not heap:
-                return
+        while heap:
             self.now, _, action, argument = heappop(heap)
             action(argument)
+            if unsettled and (not heap or heap[0][0] > self.now):
+                self.settle()

@@ -2,7 +2,8 @@
 
 Messages of one connection leave one after another. In a switched network and in a star the
 messages under way share by max-min fairness (progressive filling: all rates rise together; a flow
-stops rising where the first of its resources is used up). On a radio channel they share the time.
+stops rising where the first of its resources is used up). On a radio channel (`radio.py`) they share
+the time.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any
 
 from swath.simulate.channels import Rates
@@ -27,25 +28,29 @@ Cargo = tuple[Any, int]
 class Resource:
     """Something that carries ``capacity`` bytes/s in all: a port, or one direction of a link.
 
-    ``rates``: how the capacity varies while somebody uses it; None: it does not.
+    ``rates``: how the capacity varies while somebody uses it; None: it does not. ``limited``: the
+    connections under way whose bottleneck it is, all at the rate ``level``; ``others``: those that
+    cross it, and have theirs elsewhere. ``spare``: what is left of it, or less, where it limits
+    nobody. ``burst``: bytes that it carries at once after a pause, as a token bucket does;
+    ``free_at``: when what it was given so far would be through at its full rate.
     """
 
     __slots__ = (
-        "capacity", "count", "filling", "flows", "is_tight", "is_watched", "left", "rates", "top",
+        "burst", "capacity", "free_at", "is_unsettled", "is_watched", "level", "limited", "others",
+        "rates", "spare",
     )  # fmt: skip
 
-    def __init__(self, capacity: float, rates: Rates | None = None) -> None:
+    def __init__(self, capacity: float, rates: Rates | None = None, burst: float = 0.0) -> None:
         self.capacity = capacity
+        self.burst = burst
+        self.free_at = -math.inf
         self.rates = rates
+        self.level = math.inf
+        self.limited: dict[Connection, None] = {}
+        self.others: dict[Connection, None] = {}
+        self.spare = capacity
         self.is_watched = False
-        self.flows: dict[Connection, None] = {}
-        # For the sharing: what is left of it, and for how many; the highest share that was given,
-        # and whether it was this resource that limited it.
-        self.left = 0.0
-        self.count = 0
-        self.top = 0.0
-        self.is_tight = False
-        self.filling = 0
+        self.is_unsettled = False
 
 
 class Connection:
@@ -53,30 +58,28 @@ class Connection:
 
     ``resources`` are what it crosses: none where no network is between; on a radio channel its own
     link alone. ``arrive`` is called with what was sent, ``latency`` seconds after its last byte.
-    ``ends``: when the first message's last byte leaves if nothing changes.
+    ``left``: bytes of the first message when it got under way; ``ends``: when its last byte leaves
+    if nothing changes; ``group``: those whose rates were last worked out together with its own.
     """
 
     __slots__ = (
-        "arrive", "bottleneck", "cargo", "ends", "filling", "group", "latency", "left", "rate",
-        "resources", "settled", "share", "since", "waiting",
+        "arrive", "bottleneck", "bursts", "cargo", "ends", "group", "latency", "left", "rate",
+        "resources", "waiting",
     )  # fmt: skip
+
+    bottleneck: Resource
 
     def __init__(self, resources: Sequence[Resource], latency: float, arrive: Action) -> None:
         self.resources = tuple(resources)
+        self.bursts = bool(resources) and all(resource.burst for resource in resources)
         self.latency = latency
         self.arrive = arrive
         self.waiting: deque[Cargo] = deque()
         self.cargo: Cargo | None = None
         self.left = 0.0
         self.rate = 0.0
-        self.since = 0.0
         self.ends = math.inf
-        # For the sharing: the rate to come, what limits it, and with whom it was last worked out.
-        self.share = 0.0
-        self.bottleneck: Resource | None = None
         self.group: list[Connection] | None = None
-        self.settled = 0
-        self.filling = 0
 
 
 class Network(ABC):
@@ -88,6 +91,8 @@ class Network(ABC):
 
     def send(self, connection: Connection, nbytes: int, told: object) -> None:
         """A message leaves now, or when those before it on its connection have left."""
+        if connection.bursts:
+            nbytes -= self._burst(connection, nbytes)
         if connection.cargo is not None:
             connection.waiting.append((told, nbytes))
         elif nbytes and connection.resources:
@@ -97,6 +102,20 @@ class Network(ABC):
         else:
             events = self._events
             events.at(events.now + connection.latency, connection.arrive, told)
+
+    def _burst(self, connection: Connection, nbytes: int) -> int:
+        """Bytes of a message that pass at once."""
+        now = self._events.now
+        saved = min(
+            min(resource.burst, max(0.0, now - resource.free_at) * resource.capacity)
+            for resource in connection.resources
+        )
+        passed = min(nbytes, int(saved))
+        for resource in connection.resources:
+            # What the bucket still holds stays as time that it was idle.
+            full = now - resource.burst / resource.capacity
+            resource.free_at = max(resource.free_at, full) + nbytes / resource.capacity
+        return passed
 
     def _next(self, connection: Connection) -> bool:
         """The first message has left; whether there is another one."""
@@ -111,8 +130,6 @@ class Network(ABC):
             events.at(events.now + connection.latency, connection.arrive, connection.cargo[0])
         connection.cargo = None
         connection.ends = math.inf
-        for resource in connection.resources:
-            del resource.flows[connection]
         return False
 
     def _watch(self, resource: Resource) -> None:
@@ -124,7 +141,7 @@ class Network(ABC):
 
     def _expire(self, resource: Resource) -> None:
         resource.is_watched = False
-        if resource.flows:
+        if resource.limited or resource.others:
             before = resource.capacity
             self._watch(resource)
             self._change(resource, before)
@@ -143,13 +160,20 @@ class Network(ABC):
 
 
 class Switched(Network):
-    """Max-min fairness over the resources that each connection crosses."""
+    """Max-min fairness over the resources that each connection crosses.
+
+    An allocation is max-min fair exactly if every connection has a bottleneck: a resource that is
+    used up, and where nobody has more (Bertsekas and Gallager, Data Networks, 6.5.2). So each
+    resource is filled by itself, up to a level that none of those whom it limits exceeds, given
+    what the others have by their own bottlenecks (the "advertised rate" of Charny, Clark and Jain,
+    ICC 1995); that is done again where something has changed, and wherever that changes something
+    in turn. Levels become final from the lowest upwards, as in progressive filling.
+    """
 
     def __init__(self, events: Events) -> None:
         super().__init__(events)
         self._unsettled: list[Resource] = events.unsettled
-        self._round = 0
-        self._filling = 0
+        self._woken: list[list[Connection]] = []
 
     def _join(self, connection: Connection) -> None:
         is_alone = True
@@ -157,222 +181,188 @@ class Switched(Network):
         for resource in connection.resources:
             if resource.rates is not None:
                 self._watch(resource)
-            if resource.flows:
+            if resource.limited or resource.others:
                 is_alone = False
-            resource.flows[connection] = None
-            if resource.capacity < rate:
-                rate = resource.capacity
+            else:
+                resource.spare = resource.capacity
+            share = resource.capacity / (len(resource.limited) + 1)
+            if share < rate:
+                rate = share
                 connection.bottleneck = resource
-        now = self._events.now
-        connection.since = now
+        bottleneck = connection.bottleneck
+        if not bottleneck.limited:
+            bottleneck.level = rate
+            bottleneck.spare = 0.0
+        bottleneck.limited[connection] = None
+        if not is_alone:
+            self._unsettle(bottleneck)
+        for resource in connection.resources:
+            if resource is not bottleneck:
+                resource.others[connection] = None
+                if not resource.limited:
+                    resource.spare -= bottleneck.level
+                    if resource.spare >= 0.0:
+                        continue
+                if not is_alone:
+                    self._unsettle(resource)
         if is_alone:
+            now = self._events.now
             connection.rate = rate
             connection.ends = ends = now + connection.left / rate
             connection.group = group = [connection]
             self._events.at(ends, self._wake, group)
         else:
             connection.rate = 0.0
-            connection.bottleneck = None
-            self._unsettled.extend(connection.resources)
+
+    def _leave(self, connection: Connection) -> None:
+        # Who is limited elsewhere has nothing of what becomes free.
+        bottleneck = connection.bottleneck
+        del bottleneck.limited[connection]
+        if bottleneck.limited:
+            self._unsettle(bottleneck)
+        for resource in connection.resources:
+            if resource is not bottleneck:
+                del resource.others[connection]
+                if resource.limited:
+                    self._unsettle(resource)
+
+    def _unsettle(self, resource: Resource) -> None:
+        if not resource.is_unsettled:
+            resource.is_unsettled = True
+            self._unsettled.append(resource)
+
+    def _await(self, group: list[Connection]) -> None:
+        """Wake a group, who ends first last in it, when its first one ends."""
+        while group:
+            if group[-1].group is group:
+                self._events.at(group[-1].ends, self._wake, group)
+                return
+            group.pop()  # Its rate has changed since.
 
     def _wake(self, group: list[Connection]) -> None:
-        """The first of those whose rates were last worked out together may end now."""
+        """The first of a group may have left now."""
         now = self._events.now
-        kept: list[Connection] = []
-        least = math.inf
-        for flow in group:
-            if flow.group is not group:
-                continue  # Its rate has changed since.
-            if flow.ends <= now:
-                if not self._next(flow):
+        while group:
+            flow = group[-1]
+            if flow.group is group:
+                if flow.ends > now:
+                    break
+                if self._next(flow):
+                    # The next message takes over the rate: nothing changes for the others.
+                    flow.ends = ends = now + flow.left / flow.rate
+                    flow.group = alone = [flow]
+                    self._events.at(ends, self._wake, alone)
+                else:
                     flow.group = None
-                    for resource in flow.resources:
-                        if resource.flows:
-                            self._unsettled.append(resource)
-                    continue
-                # The next message takes over the rate: nothing changes for the others.
-                flow.since = now
-                flow.ends = now + flow.left / flow.rate
-            kept.append(flow)
-            if flow.ends < least:
-                least = flow.ends
-        if kept:
-            group[:] = kept
-            self._events.at(least, self._wake, group)
+                    self._leave(flow)
+            group.pop()
+        if group:
+            if self._unsettled:
+                self._woken.append(group)  # Most of it will have another rate in a moment.
+            else:
+                self._await(group)
 
     def _change(self, resource: Resource, before: float) -> None:
-        for flow in resource.flows:
-            flow.bottleneck = None
-        self._unsettled.append(resource)
+        self._unsettle(resource)
 
     def _settle(self) -> None:
-        """Share anew among those without a bottleneck, those whose bottleneck has changed, and as
-        many others as it takes. An allocation is max-min fair exactly if every flow has one: a
-        resource that is used up, and where nobody has more (Bertsekas and Gallager, Data Networks,
-        6.5.2). So who keeps his bottleneck keeps his rate."""
-        self._round = this = self._round + 1
-        members: list[Connection] = []
-        for resource in self._unsettled:
-            for flow in resource.flows:
-                if flow.settled != this and (
-                    flow.bottleneck is resource or flow.bottleneck is None
-                ):
-                    flow.settled = this
-                    members.append(flow)
-        self._unsettled.clear()
-        while members:
-            joining = self._disturbed(self._fill(members))
-            if not joining:
-                break
-            members += joining
+        """Fill what has changed; then who has another rate than before ends at another time."""
+        filled = self._fill()
         now = self._events.now
         group: list[Connection] = []
-        least = math.inf
-        for flow in members:
-            rate = flow.share
-            change = rate - flow.rate
-            if change > rate * NOISE or -change > rate * NOISE:
-                left = flow.left - flow.rate * (now - flow.since)
-                flow.left = left = left if left > 0.0 else 0.0
-                flow.since = now
-                flow.rate = rate
-                flow.ends = ends = now + left / rate
-                flow.group = group
-                group.append(flow)
-                if ends < least:
-                    least = ends
+        for resource in filled:
+            rate = resource.level
+            for flow in resource.limited:
+                before = flow.rate
+                if before != rate:
+                    left = (flow.ends - now) * before if before else flow.left
+                    flow.ends = now + left / rate
+                    flow.rate = rate
+                    flow.group = group
+                    group.append(flow)
         if group:
-            self._events.at(least, self._wake, group)
+            group.sort(key=_ENDS)
+            group.reverse()
+            self._events.at(group[-1].ends, self._wake, group)
+        for woken in self._woken:
+            self._await(woken)
+        self._woken.clear()
 
-    def _fill(self, members: list[Connection]) -> list[Resource]:
-        """Progressive filling with what others leave over; the resources shared with others."""
-        self._filling = filling = self._filling + 1
-        this = self._round
-        concerned: list[Resource] = []
-        shared: list[Resource] = []
-        for flow in members:
-            for resource in flow.resources:
-                if resource.filling != filling:
-                    resource.filling = filling
-                    concerned.append(resource)
-                    left, count = resource.capacity, 0
-                    for other in resource.flows:
-                        if other.settled == this:
-                            count += 1
-                        else:
-                            left -= other.rate
-                    if count < len(resource.flows):
-                        shared.append(resource)
-                    resource.left = left
-                    resource.count = count
-                    resource.is_tight = False
-        remaining = len(members)
-        while remaining:
-            least = math.inf
-            tightest = concerned[0]
-            for resource in concerned:
-                if resource.count and resource.left < least * resource.count:
-                    least = resource.left / resource.count
-                    tightest = resource
-            tightest.is_tight = True
-            for flow in tightest.flows:
-                if flow.settled == this and flow.filling != filling:
-                    flow.filling = filling
-                    flow.share = least
-                    flow.bottleneck = tightest
-                    remaining -= 1
-                    for resource in flow.resources:
-                        resource.left -= least
-                        resource.count -= 1
-                        resource.top = least
-        return shared
+    def _fill(self) -> list[Resource]:
+        """Fill resources anew until none is unsettled; those that were filled."""
+        filled: list[Resource] = []
+        unsettled = self._unsettled
+        for resource in unsettled:
+            resource.is_unsettled = False
+            limited = resource.limited
+            left = resource.capacity
+            highest = 0.0
+            for flow in resource.others:
+                rate = flow.bottleneck.level
+                left -= rate
+                if rate > highest:
+                    highest = rate
+                    greediest = flow
+            if limited:
+                level = left / len(limited)
+                if highest > level * (1 + NOISE):
+                    level = self._draw_in(resource, greediest, left)
+            elif left < -NOISE * resource.capacity:
+                level = self._draw_in(resource, greediest, left)
+            else:
+                resource.spare = left
+                continue
+            resource.spare = 0.0
+            filled.append(resource)
+            rise = level - resource.level
+            if rise > level * NOISE:
+                resource.level = level
+                for flow in limited:
+                    for other in flow.resources:
+                        if not other.is_unsettled and other is not resource:
+                            if not other.limited:
+                                other.spare -= rise
+                                if other.spare >= 0.0:
+                                    continue
+                            other.is_unsettled = True
+                            unsettled.append(other)
+            elif -rise > level * NOISE:
+                resource.level = level
+                for flow in limited:
+                    for other in flow.resources:
+                        # Where nobody is limited, nobody waits for what becomes free.
+                        if other.limited and not other.is_unsettled and other is not resource:
+                            other.is_unsettled = True
+                            unsettled.append(other)
+        unsettled.clear()
+        return filled
 
-    def _disturbed(self, shared: list[Resource]) -> list[Connection]:
-        """Who lost his bottleneck by that, or stands in the way of somebody else's."""
-        this = self._round
-        found: list[Connection] = []
-        for resource in shared:
-            is_free = resource.left > resource.capacity * NOISE
-            low, high = resource.top * (1 - NOISE), math.inf
-            if resource.is_tight:
-                high = resource.top * (1 + NOISE)
-            for flow in resource.flows:
-                if flow.settled != this and (
-                    flow.rate > high
-                    or (flow.bottleneck is resource and (is_free or flow.rate < low))
-                ):
-                    flow.settled = this
-                    found.append(flow)
-        return found
+    def _draw_in(self, resource: Resource, flow: Connection, left: float) -> float:
+        """Limit those too that have more elsewhere than they can have here; the level then.
+
+        ``flow``: who has most of them; ``left``: what they and all others leave for those whom the
+        resource limits so far.
+        """
+        limited, others = resource.limited, resource.others
+        while True:
+            bottleneck = flow.bottleneck
+            left += bottleneck.level
+            del bottleneck.limited[flow], others[flow]
+            bottleneck.others[flow] = limited[flow] = None
+            flow.bottleneck = resource
+            for crossed in flow.resources:
+                if crossed.limited and not crossed.is_unsettled and crossed is not resource:
+                    crossed.is_unsettled = True
+                    self._unsettled.append(crossed)
+            level = left / len(limited)
+            highest = level * (1 + NOISE)
+            for other in others:
+                rate = other.bottleneck.level
+                if rate > highest:
+                    highest = rate
+                    flow = other
+            if flow.bottleneck is resource:
+                return level
 
 
-class Radio(Network):
-    """One channel for all: of n messages under way each has an n-th of the time, at the rate of its
-    own link.
-
-    Kept as air time that everyone has had (`_given`): a message that needs so many seconds of the
-    channel for itself ends when that much more has been given, whoever comes and goes. ``ends`` of
-    a connection is in this time.
-    """
-
-    def __init__(self, events: Events) -> None:
-        super().__init__(events)
-        self._given = 0.0
-        self._since = 0.0
-        self._count = 0
-        self._queue: list[tuple[float, int, Connection]] = []
-        self._pushes = 0
-        self._due = math.inf
-
-    def _join(self, connection: Connection) -> None:
-        self._advance()
-        (link,) = connection.resources
-        self._watch(link)
-        link.flows[connection] = None
-        self._count += 1
-        self._push(connection, connection.left / link.capacity)
-
-    def _advance(self) -> None:
-        now = self._events.now
-        if self._count:
-            self._given += (now - self._since) / self._count
-        else:
-            self._given = 0.0
-            self._queue.clear()
-        self._since = now
-
-    def _push(self, connection: Connection, airtime: float) -> None:
-        connection.ends = self._given + airtime
-        self._pushes += 1
-        heappush(self._queue, (connection.ends, self._pushes, connection))
-        self._due = math.inf
-        self._events.unsettled.append(self)
-
-    def _change(self, resource: Resource, before: float) -> None:
-        self._advance()
-        for connection in resource.flows:
-            self._push(connection, (connection.ends - self._given) * before / resource.capacity)
-
-    def _settle(self) -> None:
-        self._events.unsettled.clear()
-        self._advance()
-        queue = self._queue
-        while queue and queue[0][0] != queue[0][2].ends:
-            heappop(queue)
-        if queue:
-            wait = max(0.0, queue[0][0] - self._given) * self._count
-            self._due = self._events.now + wait
-            self._events.at(self._due, self._end, self._due)
-
-    def _end(self, due: float) -> None:
-        if due != self._due:
-            return  # Somebody has come or gone since.
-        self._due = math.inf
-        self._advance()
-        ends, _, connection = heappop(self._queue)
-        self._given = ends
-        if self._next(connection):
-            self._push(connection, connection.left / connection.resources[0].capacity)
-        else:
-            self._count -= 1
-            self._events.unsettled.append(self)
+_ENDS = attrgetter("ends")

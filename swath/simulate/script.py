@@ -6,19 +6,15 @@ and messages are numbers here; everything is flat.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from swath.cost import Costs
 from swath.graph.geometry import tile_geometry
-from swath.ops import Region
 from swath.plan.memory import ArrayKey, contiguous_offset, is_alias, layout
 from swath.plan.plan import Plan
-from swath.plan.program import COORDINATOR, Box, Compute, Message, Program, Programs, TileInput
-
-MOST_RUNS = 16
-"""An input that is cut into more runs of memory than this is copied together before it is sent."""
+from swath.plan.program import COORDINATOR, Compute, Message, Program, Programs, TileInput
+from swath.plan.runs import contiguous_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,18 +194,10 @@ def _scattered(programs: Programs) -> list[tuple[int, int, int]]:
         copied = sum(
             box.nbytes
             for piece, box in zip(step.pieces, message.boxes, strict=True)
-            if _is_scattered(box, piece.held)
+            if contiguous_runs(piece.region, piece.held) is None
         )
         found.append((step.message, message.nbytes, copied))
     return found
-
-
-def _is_scattered(box: Box, held: Region) -> bool:
-    """Whether a part of an input lies in too many runs of memory to be sent from there."""
-    inner = len(held)
-    while inner > 0 and box.region[inner - 1] == held[inner - 1]:
-        inner -= 1
-    return math.prod(hi - lo for lo, hi in box.region[: max(0, inner - 1)]) > MOST_RUNS
 
 
 def _gathered(programs: Programs) -> int:

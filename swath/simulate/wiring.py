@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from swath.cluster import Cluster, Link
 from swath.simulate.channels import draw_rates
 from swath.simulate.events import Events
-from swath.simulate.network import Network, Radio, Resource, Switched
+from swath.simulate.network import Network, Resource, Switched
+from swath.simulate.radio import Radio
 
 
 def make_network(cluster: Cluster, events: Events) -> Network:
@@ -28,21 +29,20 @@ class Wiring:
     def path(self, sender: str, receiver: str) -> tuple[list[Resource], float]:
         """(what a message to another device crosses, its latency)."""
         cluster = self._cluster
-        links = cluster.path(sender, receiver)
-        latency = sum(link.latency for link in links)
         if cluster.network == "star":
+            links = cluster.path(sender, receiver)
             hops = [sender, receiver] if len(links) == 1 else [sender, str(cluster.hub), receiver]
             return [
                 self._link(link, near, far)
                 for link, near, far in zip(links, hops, hops[1:], strict=False)
-            ], latency
-        (link,) = links
+            ], sum(link.latency for link in links)
+        link = cluster.link(sender, receiver)
         if cluster.network == "shared":
-            return [self._link(link, sender, receiver)], latency
-        ports = [self._port(sender, "out"), self._port(receiver, "in")]
-        if link.channel is None and all(link.bandwidth >= port.capacity for port in ports):
-            return ports, latency  # The ports alone limit it.
-        return [*ports, self._link(link, sender, receiver)], latency
+            return [self._link(link, sender, receiver)], link.latency
+        out, into = self._port(sender, "out"), self._port(receiver, "in")
+        if link.channel is None and link.bandwidth >= max(out.capacity, into.capacity):
+            return [out, into], link.latency  # The ports alone limit it.
+        return [out, into, self._link(link, sender, receiver)], link.latency
 
     def _link(self, link: Link, sender: str, receiver: str) -> Resource:
         key = (sender, receiver)
@@ -51,13 +51,14 @@ class Wiring:
             if link.channel is not None:
                 name = f"link {sender} {receiver}"
                 rates = draw_rates(link.channel, link.bandwidth, self._seed, name)
-            self._links[key] = Resource(link.bandwidth, rates)
+            self._links[key] = Resource(link.bandwidth, rates, link.burst)
         return self._links[key]
 
     def _port(self, device: str, direction: str) -> Resource:
         key = (device, direction)
         if key not in self._ports:
-            self._ports[key] = Resource(self._rates[key])
+            burst = self._cluster.default_link.burst
+            self._ports[key] = Resource(self._rates[key], None, burst)
         return self._ports[key]
 
 

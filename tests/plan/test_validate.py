@@ -27,6 +27,8 @@ BROKEN = {
     "unknown device": (changed_tile(0, device="c"), "stage 's0': device 'c' is not in the plan"),
     "unknown stage": (changed_tile(0, stage="s9"), "stage 's9' is not in the plan"),
     "unknown leader": (replace(PLAN, exchange="leader", leader="z"), "leader 'z'"),
+    "no leader": (replace(PLAN, exchange="leader"), "leader None"),
+    "unknown leader of peers": (replace(PLAN, leader="z"), "leader 'z'"),
     "unknown exchange": (replace(PLAN, exchange="gossip"), "exchange 'gossip' is not known"),
     "unknown source": (replace(PLAN, sources=(NamedSource("a", "x1", "z"),)), "device 'z'"),
     "tile of nothing": (changed_tile(0, outputs={}), "the tile makes nothing"),

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.simulate.events import Events
-from swath.simulate.network import Connection, Network, Radio, Resource, Switched
+from swath.simulate.network import Connection, Network, Resource, Switched
+from swath.simulate.radio import Radio
 
 
 def fair_rates(capacities: list[float], paths: list[tuple[int, ...]]) -> list[float]:
@@ -38,7 +39,6 @@ class Observed(Switched):
         super().__init__(events)
         self.resources = resources
         self.places = places
-        self.checks = 0
 
     def _settle(self) -> None:
         super()._settle()
@@ -46,7 +46,14 @@ class Observed(Switched):
         paths = [tuple(self.resources.index(r) for r in c.resources) for c in active]
         fair = fair_rates([r.capacity for r in self.resources], paths)
         assert [c.rate for c in active] == pytest.approx(fair, rel=1e-6)
-        self.checks += 1
+
+
+class Steps:
+    """A capacity that is 10 and 1 byte/s in turn, each for a second."""
+
+    def at(self, time: float) -> tuple[float, float]:
+        second = math.floor(time)
+        return (10.0 if second % 2 == 0 else 1.0), second + 1.0
 
 
 MESSAGES = st.lists(
@@ -70,11 +77,15 @@ def send_all(
     events.run()
 
 
-@settings(max_examples=120, deadline=None)
-@given(capacities=CAPACITIES, paths=PATHS, messages=MESSAGES)
-def test_rates_are_max_min_fair_at_all_times(capacities, paths, messages):
+@settings(max_examples=200, deadline=None)
+@given(capacities=CAPACITIES, varying=st.sets(st.integers(0, 5)), paths=PATHS, messages=MESSAGES)
+def test_rates_are_max_min_fair_at_all_times(capacities, varying, paths, messages):
     events = Events()
-    resources = [Resource(capacity) for capacity in capacities]
+    capacities = [10.0 if place in varying else c for place, c in enumerate(capacities)]
+    resources = [
+        Resource(capacity, Steps() if place in varying else None)
+        for place, capacity in enumerate(capacities)
+    ]
     arrived: list[tuple[int, int, int]] = []
     connections = [Connection([resources[r] for r in p], 0.0, arrived.append) for p in paths]
     network = Observed(events, resources, connections)
@@ -83,7 +94,7 @@ def test_rates_are_max_min_fair_at_all_times(capacities, paths, messages):
     for place in range(len(connections)):
         mine = [number for where, number, _ in arrived if where == place]
         assert mine == sorted(mine, key=lambda number: (messages[number][2], number))
-    assert not any(resource.flows for resource in resources)
+    assert not any(resource.limited or resource.others for resource in resources)
     # No resource has carried more than it can: its bytes need their time.
     for place, capacity in enumerate(capacities):
         through = [m for m in messages if place in paths[m[0]]]
@@ -104,14 +115,6 @@ def test_a_radio_channel_is_never_idle_while_somebody_sends(capacities, messages
     assert len(arrived) == len(messages)
     needed = math.fsum(nbytes / capacities[place % 6] for place, nbytes, _ in messages)
     assert events.now == pytest.approx(needed)
-
-
-class Steps:
-    """A capacity that is 10 and 1 byte/s in turn, each for a second."""
-
-    def at(self, time: float) -> tuple[float, float]:
-        second = math.floor(time)
-        return (10.0 if second % 2 == 0 else 1.0), second + 1.0
 
 
 @pytest.mark.parametrize("kind", [Switched, Radio])
