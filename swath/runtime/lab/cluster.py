@@ -12,45 +12,72 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
 import numpy as np
 
-from swath.cluster import Cluster
+from swath.cluster import Cluster, Link
+from swath.cost import ProfiledCosts, costs_for
 from swath.errors import FabricError
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
+from swath.planners import Problem, make_planner
+from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.clusters import RunReport, random_inputs
 from swath.runtime.install import Progress
+from swath.runtime.lab.calibration import calibrate
 from swath.runtime.lab.coordinator import Block
-from swath.runtime.lab.lab import Lab
+from swath.runtime.lab.lab import Lab, check_fit
+from swath.runtime.lab.network import FRAME, PAYLOAD, burst
 from swath.runtime.plain import Milliseconds
+from swath.simulate import Request, Simulation, make_script, simulate
+from swath.trace.trace import Trace
 
 WORKER_PORT = 7447
 COORDINATOR_PORT = 7557
 
 PERIODS = 20
-"""Quota periods that back-to-back requests must span to give a figure."""
+"""Quota periods that back-to-back requests must span to give a figure, at least."""
+
+SPAN = 1.0
+"""Seconds that they must span, at least."""
 
 WARM_SECONDS = 0.6
 """Of requests before a figure: what a quota lends after idling is spent by then."""
 
 STOP_TIMEOUT = 5.0
 
+TIMEOUT = 60.0
+"""Seconds for one request."""
+
 _COORDINATOR = "from swath.runtime.lab.coordinator import main; main()"
+
+Say = Callable[[str], object]
+"""Told what is being done."""
+
+
+def _silent(_: str) -> None:
+    """A `Say` for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The mean of ``requests`` back to back: seconds, and seconds of CPU by device, the
+    coordinator's at the source included."""
+
+    seconds: float
+    requests: int
+    cpu: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Figures of a plan in the lab: each a mean over back-to-back requests, in seconds.
-
-    ``split`` and ``single`` were taken in turn. ``requests``: behind each figure of ``split``.
-    ``cpu``: by device, seconds of CPU per request, the coordinator's at the source included.
-    """
+    """Figures of a plan in the lab, in seconds: ``split`` and ``single`` were taken in turn.
+    ``requests``: behind each figure of ``split``, on average; ``cpu``: as in `Figure`."""
 
     split: tuple[float, ...]
     single: tuple[float, ...]
@@ -58,19 +85,39 @@ class Measured:
     cpu: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class LabChecks:
+    """What was found before anything was measured. ``cores``: by device, what a busy loop got of
+    its share; ``rates``: by link, bytes/s that arrived; ``delays``: whether latencies are those of
+    the cluster file (else there is the fabric's own alone, of ``latency`` seconds)."""
+
+    cores: Mapping[str, float]
+    rates: Mapping[str, float]
+    delays: bool
+    latency: float
+
+
+def check_lab(cluster: Cluster) -> None:
+    """Raises ClusterError where this machine cannot be a lab, or cannot imitate this cluster."""
+    check_fit(cluster)
+
+
 class LabCluster:
     """Emulated devices that are up.
 
     >>> with LabCluster(swath.load_cluster("cluster.yaml")) as lab:         # doctest: +SKIP
-    ...     report = lab.run(swath.load("zoo:vgg16"))
+    ...     report = lab.run(graph, lab.plan(graph))
 
-    Raises ClusterError where this machine cannot be a lab, or not this one.
+    Raises ClusterError where this machine cannot be a lab, or cannot imitate this cluster.
     """
 
-    def __init__(self, cluster: Cluster, *, threads: int = 1) -> None:
+    def __init__(self, cluster: Cluster, *, threads: int = 1, progress: Say = _silent) -> None:
         self.cluster = cluster
         self.threads = threads
+        self._say = progress
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._costs: ProfiledCosts | None = None
+        self._latency = 0.0
         self._stack = contextlib.ExitStack()
         try:
             self.lab = self._stack.enter_context(Lab(cluster))
@@ -84,6 +131,7 @@ class LabCluster:
             raise
 
     def _start(self) -> None:
+        self._say("starting the workers")
         name = f"lab-{secrets.token_hex(4)}"
         meeting = f"tcp/{self.lab.address(self.cluster.source)}:{COORDINATOR_PORT}"
         self._remote.call("listen", meeting, name)
@@ -121,6 +169,75 @@ class LabCluster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # What is known of the devices
+
+    @property
+    def costs(self) -> ProfiledCosts:
+        """What is known of the devices and links, as a planner is told. Measured when it is first
+        asked for; what takes long of it is kept on this machine."""
+        if self._costs is None:
+            self._costs = self._measured_costs()
+        return self._costs
+
+    def _measured_costs(self) -> ProfiledCosts:
+        names = [device.name for device in self.cluster.devices]
+        self._say("measuring a device")
+        profile = self._remote.call(
+            "profile",
+            self.cluster.workers[-1].name,
+            progress=lambda what, done, total: self._say(f"measuring {what}: {done} of {total}"),
+        )
+        costs = costs_for(
+            self._as_emulated(),
+            {name: replace(profile, device=name) for name in names},
+            quotas={name: self.lab.quota(name) for name in names},
+        )
+        self._say("measuring what pauses cost")
+        cooling = calibrate(costs, self._spend)
+        return replace(costs, coolings=dict.fromkeys(names, cooling))
+
+    def _as_emulated(self) -> Cluster:
+        """The cluster with the links that there really are: rates count headers too, and the least
+        latency is the fabric's own."""
+        workers = [device.name for device in self.cluster.workers]
+        if len(workers) > 1:
+            self._latency = self._remote.call("link", *workers[:2]).latency
+        own, delays = self._latency, self.lab.can_delay
+
+        def emulated(link: Link) -> Link:
+            return Link(
+                bandwidth=link.bandwidth * PAYLOAD / FRAME,
+                latency=own + (link.latency if delays else 0.0),
+                burst=burst(link.bandwidth) * PAYLOAD / FRAME,
+            )
+
+        return replace(
+            self.cluster,
+            default_link=emulated(self.cluster.default_link),
+            links={ends: emulated(link) for ends, link in self.cluster.links.items()},
+        )
+
+    def _spend(self, graph: Graph, plan: Plan, in_force: bool) -> float:
+        """Seconds of CPU per request that a plan takes of all devices."""
+        self.deploy(graph, plan, random_inputs(graph))
+        with self.in_force() if in_force else self._assigned(), self._at(self.cluster.source):
+            self._remote.call("requests", 1, WARM_SECONDS, TIMEOUT)
+            before = self._used()
+            block = self._remote.call("requests", 1, SPAN, TIMEOUT)
+            return (sum(self._used().values()) - sum(before.values())) / len(block.seconds)
+
+    def plan(self, graph: Graph, planner: str = DEFAULT_PLANNER, **options: Any) -> Plan:
+        """A plan for the devices as they are here."""
+        return make_planner(planner, **options).plan(Problem(graph, self.costs))
+
+    def predict(self, plan: Plan, requests: int = 10, record: bool = False) -> Simulation:
+        """What should come of so many requests back to back."""
+        costs = self.costs
+        script = make_script(plan, compile_plan(plan), costs)
+        return simulate([Request(script)] * requests, costs, record=record)
+
+    # Running
+
     def deploy(
         self,
         graph: Graph,
@@ -133,54 +250,108 @@ class LabCluster:
         self._remote.call("deploy", graph, plan, inputs, self.threads, progress=progress)
 
     @contextlib.contextmanager
-    def in_force(self) -> Any:
-        """Rates and quotas hold inside; nobody but the workers is rationed yet."""
+    def in_force(self) -> Iterator[None]:
+        """Rates and quotas hold inside; the coordinator is not rationed but while it measures."""
         self.lab.shape()
         try:
             self.lab.ration()
+            with self._assigned():
+                yield
+        finally:
+            self.lab.unration()
+            self.lab.unshape()
+
+    @contextlib.contextmanager
+    def _assigned(self) -> Iterator[None]:
+        """The workers in their devices' groups."""
+        try:
             for name, process in self._processes.items():
                 self.lab.assign(name, process.pid)
             yield
         finally:
-            for process in (*self._processes.values(), self._remote.process):
-                with contextlib.suppress(ProcessLookupError):
-                    self.lab.release(process.pid)
-            self.lab.unration()
-            self.lab.unshape()
-
-    def measure(self, repeat: int = 3, timeout: float = 60.0) -> Measured:
-        """Figures of what is deployed, split and single in turn; to be called `in_force`."""
-        span = PERIODS * max(self.lab.quota(d.name).period for d in self.cluster.devices)
-        fastest = max(self.cluster.workers, key=lambda d: (d.cores or 1.0, d.gflops or 0.0)).name
-        split: list[Block] = []
-        single: list[Block] = []
-        cpu = dict.fromkeys((d.name for d in self.cluster.devices), 0.0)
-        for _ in range(repeat):
-            with self._at(self.cluster.source):
-                self._remote.call("requests", 1, WARM_SECONDS, timeout)
-                before = {name: self.lab.used_cpu(name) for name in cpu}
-                split.append(self._remote.call("requests", 1, span, timeout))
-                for name in cpu:
-                    cpu[name] += self.lab.used_cpu(name) - before[name]
-            with self._at(fastest):
-                self._remote.call("plain_runs", 1, WARM_SECONDS)
-                single.append(self._remote.call("plain_runs", 1, span))
-        count = sum(len(block.seconds) for block in split)
-        return Measured(
-            split=tuple(block.mean for block in split),
-            single=tuple(block.mean for block in single),
-            requests=max(1, count // repeat),
-            cpu={name: seconds / count for name, seconds in cpu.items()},
-        )
+            for process in self._processes.values():
+                self.lab.release(process.pid)
 
     @contextlib.contextmanager
-    def _at(self, device: str) -> Any:
+    def _at(self, device: str) -> Iterator[None]:
         """The coordinator's process inside a device's share."""
         self.lab.assign(device, self._remote.process.pid)
         try:
             yield
         finally:
             self.lab.release(self._remote.process.pid)
+
+    def _used(self) -> dict[str, float]:
+        return {device.name: self.lab.used_cpu(device.name) for device in self.cluster.devices}
+
+    def check(self) -> LabChecks:
+        """See that every quota and every rate bites; raises ClusterError where one does not. To be
+        called `in_force`."""
+        cores = self.lab.check_quotas(self._say)
+        rates = self.lab.check_rates(self._say)
+        return LabChecks(cores, rates, self.lab.can_delay, self._latency)
+
+    def measure(self, repeat: int = 3, timeout: float = TIMEOUT) -> Measured:
+        """Figures of what is deployed, split and single in turn; to be called `in_force`."""
+        split: list[Figure] = []
+        single: list[float] = []
+        for turn in range(repeat):
+            self._say(f"measuring: {turn} of {repeat}")
+            split.append(self.figure(timeout))
+            single.append(self._single_figure())
+        return Measured(
+            split=tuple(figure.seconds for figure in split),
+            single=tuple(single),
+            requests=sum(figure.requests for figure in split) // repeat,
+            cpu={name: sum(figure.cpu[name] for figure in split) / repeat for name in split[0].cpu},
+        )
+
+    def figure(self, timeout: float = TIMEOUT) -> Figure:
+        """One figure of what is deployed; to be called `in_force`."""
+        with self._at(self.cluster.source):
+            self._remote.call("requests", 1, WARM_SECONDS, timeout)
+            before = self._used()
+            block: Block = self._remote.call("requests", 1, self._span, timeout)
+            count = len(block.seconds)
+            cpu = {name: (used - before[name]) / count for name, used in self._used().items()}
+        return Figure(block.mean, count, cpu)
+
+    def _single_figure(self) -> float:
+        fastest = max(self.cluster.workers, key=lambda d: (d.cores or 1.0, d.gflops or 0.0)).name
+        with self._at(fastest):
+            self._remote.call("plain_runs", 1, WARM_SECONDS)
+            block: Block = self._remote.call("plain_runs", 1, self._span)
+        return block.mean
+
+    @property
+    def _span(self) -> float:
+        """Seconds that the requests behind a figure take, at least."""
+        periods = [self.lab.quota(device.name).period for device in self.cluster.devices]
+        return max(SPAN, PERIODS * max(periods))
+
+    def record(self, requests: int = 3, timeout: float = TIMEOUT) -> Trace:
+        """What happens when during requests back to back, the first of them warmed up for; to be
+        called `in_force`."""
+        with self._at(self.cluster.source):
+            self._remote.call("requests", 1, WARM_SECONDS, timeout)
+            trace: Trace = self._remote.call("record", requests, timeout)
+        return trace
+
+    def report(self, plan: Plan, measured: Measured, timeout: float = TIMEOUT) -> RunReport:
+        """Figures, outputs and prediction of what is deployed; not `in_force`."""
+        outputs, differences = self._remote.call("results", timeout)
+        predicted = self.predict(plan, max(10, measured.requests)).latencies
+        return RunReport(
+            outputs=outputs,
+            plan=plan,
+            latency=Milliseconds.of(measured.split),
+            single=Milliseconds.of(measured.single),
+            predicted=1e3 * sum(predicted) / len(predicted),
+            max_abs_diff=max((d.absolute for d in differences), default=None),
+            max_rel_diff=max((d.relative for d in differences), default=None),
+            bit_exact=all(d.bit_exact for d in differences),
+            bytes_moved=compile_plan(plan).bytes_moved,
+        )
 
     def run(
         self,
@@ -189,26 +360,14 @@ class LabCluster:
         inputs: Mapping[str, np.ndarray] | None = None,
         *,
         repeat: int = 3,
-        timeout: float = 60.0,
-        progress: Progress | None = None,
+        timeout: float = TIMEOUT,
     ) -> RunReport:
-        """Deploy and measure a plan; ``repeat`` figures, each over many requests."""
-        self.deploy(graph, plan, random_inputs(graph) if inputs is None else inputs, progress)
+        """Deploy, check and measure a plan; ``repeat`` figures, each over many requests."""
+        self.deploy(graph, plan, random_inputs(graph) if inputs is None else inputs)
         with self.in_force():
-            self.lab.check_quotas()
-            self.lab.check_rates()
+            self.check()
             measured = self.measure(repeat, timeout)
-        outputs, differences = self._remote.call("results", timeout)
-        return RunReport(
-            outputs=outputs,
-            plan=plan,
-            latency=Milliseconds.of(measured.split),
-            single=Milliseconds.of(measured.single),
-            max_abs_diff=max((d.absolute for d in differences), default=None),
-            max_rel_diff=max((d.relative for d in differences), default=None),
-            bit_exact=all(d.bit_exact for d in differences),
-            bytes_moved=compile_plan(plan).bytes_moved,
-        )
+        return self.report(plan, measured, timeout)
 
 
 class _Remote:
@@ -227,7 +386,9 @@ class _Remote:
             )
         self._connection = Connection(ours.detach())
 
-    def call(self, name: str, *arguments: Any, progress: Callable[..., None] | None = None) -> Any:
+    def call(
+        self, name: str, *arguments: Any, progress: Callable[..., object] | None = None
+    ) -> Any:
         """What `LabCoordinator`'s method of this name returns; raises what it raised."""
         try:
             self._connection.send((name, arguments))

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from swath.cluster import Cluster
+from swath.cluster.profile import DeviceProfile, LinkProfile
 from swath.errors import SwathError
 from swath.fabric.zenoh import Endpoints, ZenohFabric
 from swath.graph.graph import Graph
@@ -24,7 +25,12 @@ from swath.plan.plan import Plan
 from swath.runtime.clusters import ClusterSession
 from swath.runtime.coordinator import Coordinator, Deployment
 from swath.runtime.plain import PlainRuntime
+from swath.runtime.profiling.asking import Asker
+from swath.runtime.profiling.effort import QUICK
+from swath.runtime.profiling.kept import kept_profile
+from swath.runtime.profiling.links import link_profiles
 from swath.runtime.verify import Difference, compare
+from swath.trace.trace import Trace
 
 JOIN_TIMEOUT = 30.0
 
@@ -75,6 +81,18 @@ class LabCoordinator:
         self._coordinator.wait_for(names, JOIN_TIMEOUT)
         self._session = ClusterSession(self._coordinator, cluster, threads)
 
+    def profile(self, device: str) -> DeviceProfile:
+        """The profile of a device: kept from earlier, or measured now, unhindered."""
+        assert self._coordinator is not None
+        others = [name for name in self._coordinator.workers() if name != device]
+        return kept_profile(self._coordinator, [device, *others], QUICK, self._report, "lab")
+
+    def link(self, sender: str, receiver: str) -> LinkProfile:
+        """The link between two devices as it is without any shaping."""
+        assert self._coordinator is not None
+        exchanged = Asker(self._coordinator).exchange(sender, receiver, QUICK.rounds)
+        return link_profiles(sender, receiver, exchanged)[0]
+
     def deploy(self, graph: Graph, plan: Plan, inputs: Arrays, threads: int) -> None:
         """Install a plan, and plain ONNX Runtime beside it; both run once."""
         assert self._session is not None
@@ -99,6 +117,11 @@ class LabCoordinator:
         """The same of plain ONNX Runtime on the unsplit model."""
         assert self._plain is not None
         return _block(partial(self._plain.run, self._inputs), count, span)
+
+    def record(self, count: int, timeout: float) -> Trace:
+        """What happens when during some requests."""
+        assert self._deployment is not None
+        return self._deployment.record(self._inputs, count, timeout)
 
     def results(self, timeout: float) -> tuple[Arrays, tuple[Difference, ...]]:
         """The outputs, and how they differ from the unsplit model's."""

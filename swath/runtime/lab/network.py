@@ -31,7 +31,7 @@ FRAME = MTU + 14
 PAYLOAD = MTU - 52
 """Bytes of them that TCP carries: less the headers of IP and TCP, and TCP's timestamps."""
 
-BURST_SECONDS = 0.3e-3
+BURST_SECONDS = 1e-3
 """How long a port may exceed its rate after it idled; a small message feels the rate."""
 
 UNIT_SECONDS = BURST_SECONDS / 2
