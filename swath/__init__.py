@@ -10,12 +10,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import swath.plan
-
 if TYPE_CHECKING:
+    from swath import plan, simulate
     from swath.api import inspect, load, verify
     from swath.cluster import Cluster, load_cluster
     from swath.errors import (
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     )
     from swath.runtime.input_files import Preparation, read_inputs
     from swath.runtime.verify import Verification
+    from swath.simulate.simulate import Simulation
     from swath.trace.pictures import draw_plan
 
 __version__ = "0.1.0"
@@ -58,6 +57,7 @@ __all__ = [
     "PlanError",
     "Preparation",
     "RunReport",
+    "Simulation",
     "SwathError",
     "Verification",
     "WorkerError",
@@ -71,6 +71,7 @@ __all__ = [
     "random_inputs",
     "read_inputs",
     "save_plan",
+    "simulate",
     "verify",
 ]
 
@@ -100,27 +101,22 @@ _HOMES = {
     ),
     "swath.runtime.input_files": ("Preparation", "read_inputs"),
     "swath.runtime.verify": ("Verification",),
+    "swath.simulate.simulate": ("Simulation",),
     "swath.trace.pictures": ("draw_plan",),
 }
+_PACKAGES = ("plan", "simulate")
+"""Functions whose name a package bears too; it can be called."""
+
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
         return getattr(import_module(_HOME_OF[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"swath.{name}")
     raise AttributeError(f"module 'swath' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _CallablePackage(ModuleType):
-    """A package whose name is also a public function's: called, it is `swath.api`'s function."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        function = self.__name__.rsplit(".", 1)[-1]
-        return getattr(import_module("swath.api"), function)(*arguments, **options)
-
-
-swath.plan.__class__ = _CallablePackage

@@ -10,17 +10,23 @@ import numpy as np
 
 from swath import zoo
 from swath.cluster import Cluster, local_cluster
-from swath.cost import nominal_costs
+from swath.cluster.profile_file import load_profiles
+from swath.cost import Costs, costs_for, nominal_costs
 from swath.errors import ModelError
 from swath.graph.graph import Graph
 from swath.graph.inspect import Inspection, inspect_graph
 from swath.graph.load import load_onnx
+from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
-from swath.plan.validate import validate_plan
+from swath.plan.validate import validate_devices, validate_plan
 from swath.planners import Problem, make_planner
-from swath.runtime.clusters import DEFAULT_PLANNER, random_inputs
+from swath.planners.choosing import Choice
+from swath.planners.choosing import choose as choose_plan
+from swath.runtime.clusters import random_inputs
 from swath.runtime.plain import PlainRuntime
 from swath.runtime.verify import Verification, verify_plan
+from swath.simulate import Request, Simulation, make_script
+from swath.simulate import simulate as simulate_requests
 
 if TYPE_CHECKING:
     import onnx
@@ -66,16 +72,55 @@ def inspect(graph: Graph) -> Inspection:
     return inspect_graph(graph)
 
 
+def costs(cluster: Cluster) -> Costs:
+    """What is known of a described cluster: by the profiles that its devices name, else by their
+    ``gflops``. Raises ClusterError for a profile that is missing, damaged or another device's."""
+    return costs_for(cluster, load_profiles(cluster))
+
+
+def choose(graph: Graph, costs: Costs, planner: str | None = None, **options: Any) -> Choice:
+    """A plan at these costs and what is expected of it, with a planner by name and its options;
+    without: the default planner's, or one device alone where that is predicted to be faster.
+    Raises PlanError."""
+    choice = choose_plan(Problem(graph, costs), planner, **options)
+    validate_plan(choice.plan, graph)
+    return choice
+
+
 def plan(
     graph: Graph,
     cluster: Cluster,
-    planner: str = DEFAULT_PLANNER,
+    planner: str | None = None,
     **options: Any,
 ) -> Plan:
-    """A plan for a described cluster, with a planner by name and its options; raises PlanError."""
-    made = make_planner(planner, **options).plan(Problem(graph, nominal_costs(cluster)))
-    validate_plan(made, graph)
-    return made
+    """A plan for a described cluster: that of `choose` at its `costs`."""
+    return choose(graph, costs(cluster), planner, **options).plan
+
+
+def simulate(
+    plan: Plan,
+    cluster: Cluster,
+    *,
+    requests: int = 1,
+    every: float | None = None,
+    seed: int = 0,
+    record: bool = False,
+) -> Simulation:
+    """A plan on virtual time: ``requests`` inferences, one ``every`` so many seconds, or each when
+    the one before it is over.
+
+    ``seed`` is for what changes by chance; ``record`` keeps a trace. Raises PlanError for a plan
+    that cannot be carried out or is for other devices, ClusterError for a profile that does not
+    fit.
+    """
+    validate_plan(plan)
+    validate_devices(plan, list(cluster.by_name))
+    known = costs(cluster)
+    script = make_script(plan, compile_plan(plan), known)
+    begins = [None if every is None else number * every for number in range(requests)]
+    return simulate_requests(
+        [Request(script, at) for at in begins], known, seed=seed, record=record
+    )
 
 
 def verify(

@@ -81,6 +81,14 @@ def assert_no_growth(before: Holdings, deadline: float) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept on this machine is kept here: measured once, and never the user's own."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(first_use_is_over: None) -> Iterator[None]:
     before = holdings()

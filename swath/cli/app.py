@@ -16,10 +16,12 @@ from swath.cli.cluster import cluster
 from swath.cli.demo import demo
 from swath.cli.devices import devices
 from swath.cli.inspect import inspect
+from swath.cli.lab import lab
 from swath.cli.plan import plan
 from swath.cli.planners import planners
 from swath.cli.profile import profile
 from swath.cli.run import run as run_model
+from swath.cli.simulate import simulate
 from swath.cli.verify import verify
 from swath.errors import SwathError
 
@@ -35,11 +37,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, run_model, verify, inspect, plan, planners, devices, profile):
+for command in (
+    demo,
+    run_model,
+    verify,
+    inspect,
+    plan,
+    simulate,
+    planners,
+    devices,
+    profile,
+):
     name = command.__name__
     app.command(name)(command)
 
 app.add_typer(cluster, name="cluster")
+app.add_typer(lab, name="lab")
 
 
 @app.command(

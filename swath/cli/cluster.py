@@ -77,7 +77,7 @@ def init(
         ) as session:
             coordinator = session.coordinator
             found = describe_cluster(
-                coordinator, coordinator.workers(), output, folder, connect or (), display.step
+                coordinator, coordinator.workers(), folder, connect or (), display.step
             )
     write_cluster(found, output)
     written = load_cluster(output)

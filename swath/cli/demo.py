@@ -13,7 +13,7 @@ from swath.cli.options import AsJson, Local, PictureFile, Repeat, Threads
 from swath.cli.output import check_picture_name, check_writable, console, facts, print_json
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
-from swath.cli.report import advice, exit_status, run_facts, run_report
+from swath.cli.report import advice, exit_status, giving_up, run_facts, run_report
 from swath.errors import InputError
 
 
@@ -37,7 +37,10 @@ def demo(
         inputs = swath.read_inputs(graph, photograph)
         display.step(f"starting {local} workers")
         with swath.LocalCluster(2 if local is None else local, threads=threads) as cluster:
-            plan = cluster.plan(graph)
+            cluster.costs(display.step)
+            display.step("planning")
+            choice = cluster.choose(graph)
+            plan = choice.plan
             display.step("installing")
             cluster.deploy(graph, plan, display.weights)
             display.rest()
@@ -58,6 +61,9 @@ def demo(
         )
     else:
         _show(model, photograph, report, found, path)
+        said = giving_up(choice) or advice(report)
+        if said is not None:
+            console().print(f"\n{said}")
     raise typer.Exit(exit_status(report) or int(not found.within_tolerance))
 
 
@@ -81,9 +87,6 @@ def _show(
         f"workers on this machine: {len(report.plan.devices_used)}\n"
     )
     out.print(facts(rows))
-    said = advice(report)
-    if said is not None:
-        out.print(f"\n{said}")
 
 
 def _photograph() -> Path:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from swath.errors import InputError, ModelError, PlanError
+from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.input_files import IMAGENET_MEAN, IMAGENET_STD, PictureLayout, Preparation
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="An ONNX file, or zoo:NAME[@HxW].")]
@@ -61,6 +62,15 @@ PlanFile = Annotated[
 PlannerName = Annotated[
     str, typer.Option("--planner", metavar="NAME", help="How to split; see 'swath planners'.")
 ]
+PlannerChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--planner",
+        metavar="NAME",
+        help="How to split; see 'swath planners'.  "
+        f"[default: {DEFAULT_PLANNER}, or one device alone where that is predicted to be faster]",
+    ),
+]
 PlannerOptions = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="For the planner; may be repeated."),
@@ -74,8 +84,8 @@ TraceFile = Annotated[
     typer.Option(
         "--trace",
         metavar="FILE",
-        help="Record some more inferences, for Perfetto (.json) or as a Gantt picture (.png, .svg, "
-        ".html).",
+        help="Write down what happens when, for Perfetto (.json) or as a Gantt picture (.png, "
+        ".svg, .html).",
     ),
 ]
 ClusterFile = Annotated[

@@ -17,7 +17,7 @@ from swath.cli.options import (
     Model,
     Objective,
     PictureFile,
-    PlannerName,
+    PlannerChoice,
     PlannerOptions,
     Weights,
     parse_dimensions,
@@ -36,11 +36,12 @@ from swath.cli.output import (
 )
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
+from swath.cli.report import giving_up
 from swath.errors import ClusterError, PlanError
 from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
 from swath.planners import known_planners, make_planner
-from swath.runtime.clusters import DEFAULT_PLANNER
+from swath.planners.choosing import DEFAULT_PLANNER
 
 
 def plan(
@@ -49,7 +50,7 @@ def plan(
         Path | None, typer.Option("--cluster", metavar="FILE", help="A cluster file.")
     ] = None,
     local: Local = None,
-    planner: PlannerName = DEFAULT_PLANNER,
+    planner: PlannerChoice = None,
     option: PlannerOptions = None,
     objective: Annotated[Objective, typer.Option("--objective", help="What is best.")] = "latency",
     deadline: Annotated[
@@ -71,20 +72,23 @@ def plan(
     if (cluster is None) == (local is None):
         raise ClusterError("a plan is for one cluster: give --cluster FILE or --local N")
     options = parse_planner_options(option)
-    make_planner(planner, **options)
-    _check_objective(planner, objective, deadline)
+    make_planner(planner or DEFAULT_PLANNER, **options)
+    _check_objective(planner or DEFAULT_PLANNER, objective, deadline)
     described = None if cluster is None else swath.load_cluster(cluster)
     with Display(quiet=as_json) as display:
         display.step(f"loading {model}")
         graph = swath.load(model, dimensions=parse_dimensions(dim), weights=weights)
         if described is None:
-            display.step("measuring a worker")
+            display.step("starting workers")
             with open_cluster(local=local) as session:
-                described = session.cluster
-        display.step(f"planning with {planner}")
+                costs = session.costs(display.step)
+        else:
+            costs = swath.api.costs(described)
+        display.step("planning")
         start = time.perf_counter()
-        made = swath.api.plan(graph, described, planner, **options)
+        choice = swath.api.choose(graph, costs, planner, **options)
         seconds = time.perf_counter() - start
+        made = choice.plan
         programs = compile_plan(made)
         plan_path = output or output_file(f"plan-{file_stem(model)}-{made.planner}.json")
         swath.save_plan(made, plan_path)
@@ -93,7 +97,7 @@ def plan(
     report: dict[str, Any] = {
         "model": model,
         "planner": made.planner,
-        "predicted_ms": None,
+        "predicted_ms": choice.predicted * 1e3,
         "plan_ms": seconds * 1e3,
         "lower_bound_ms": None,
         "devices_used": list(made.devices_used),
@@ -108,12 +112,14 @@ def plan(
         print_json(report)
         return
     memory = ", ".join(f"{name} {format_bytes(nbytes)}" for name, nbytes in peaks.items())
-    console().print(
+    out = console()
+    out.print(
         facts(
             {
                 "planner": made.planner,
                 "devices": f"{len(made.devices_used)}: {', '.join(made.devices_used)}",
                 "stages": f"{len(made.stages)} ({len(made.tiles)} tiles)",
+                "predicted": f"{format_ms(choice.predicted * 1e3)} per inference",
                 "bytes moved": f"{format_bytes(programs.bytes_moved)} per inference",
                 "memory": memory,
                 "planned in": format_ms(seconds * 1e3),
@@ -122,6 +128,9 @@ def plan(
             }
         )
     )
+    said = giving_up(choice)
+    if said is not None:
+        out.print(f"\n{said}")
 
 
 def _check_objective(planner: str, objective: Objective, deadline: float | None) -> None:

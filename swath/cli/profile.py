@@ -25,6 +25,7 @@ from swath.cli.output import OUTPUT_FOLDER, console, print_json
 from swath.cli.progress import Display
 from swath.errors import ClusterError
 from swath.runtime.profiling.effort import FULL, QUICK
+from swath.runtime.profiling.kept import keep
 from swath.runtime.profiling.measure import Profiled, Profiles, gflops, profile_devices
 
 DEFAULT_FOLDER = OUTPUT_FOLDER / "profiles"
@@ -81,6 +82,8 @@ def profile(
                 lambda what, done, total: display.step(f"measuring {what}: {done} of {total}"),
                 together=parallel,
             )
+    for device in found.devices:
+        keep(device.profile)  # For those who run a model without naming profiles.
     if as_json:
         print_json(_report(found))
     else:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from swath.cli.output import format_bytes, format_ms
+from swath.planners.choosing import DEFAULT_PLANNER, Choice
 from swath.runtime.clusters import RunReport
 from swath.runtime.plain import Milliseconds
 
@@ -21,7 +22,7 @@ def run_report(report: RunReport) -> dict[str, Any]:
         "bit_exact": report.bit_exact,
         "within_tolerance": report.within_tolerance,
         "bytes_moved": report.bytes_moved,
-        "predicted_ms": None,
+        "predicted_ms": report.predicted,
         "devices": list(report.plan.devices_used),
         "planner": report.plan.planner,
         "stages": len(report.plan.stages),
@@ -36,6 +37,10 @@ def run_facts(report: RunReport) -> dict[str, str]:
         "plan": f"{len(report.plan.stages)} stages, by planner {report.plan.planner}",
         "latency": _times(report.latency),
     }
+    if report.predicted is not None:
+        rows["predicted"] = (
+            f"{format_ms(report.predicted)} (measured on average: {format_ms(report.latency.mean)})"
+        )
     if report.single is not None:
         rows["one device alone"] = _times(report.single)
     if report.speedup is not None:
@@ -50,6 +55,18 @@ def run_facts(report: RunReport) -> dict[str, str]:
         )
     rows["bytes moved"] = f"{format_bytes(report.bytes_moved)} per inference"
     return rows
+
+
+def giving_up(choice: Choice) -> str | None:
+    """What to say when one device is taken because a split would take longer; None else."""
+    if choice.given_up is None:
+        return None
+    (device,) = choice.plan.devices_used
+    return (
+        f"One device is predicted to be faster ({format_ms(choice.predicted * 1e3)}) than the "
+        f"split ({format_ms(choice.given_up * 1e3)}), so {device} computes alone. "
+        f"Split it all the same with --planner {DEFAULT_PLANNER}."
+    )
 
 
 def advice(report: RunReport) -> str | None:

@@ -26,7 +26,7 @@ from swath.cli.options import (
     PictureAxes,
     PictureFile,
     PlanFile,
-    PlannerName,
+    PlannerChoice,
     PlannerOptions,
     Repeat,
     Seed,
@@ -49,10 +49,10 @@ from swath.cli.output import (
 )
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
-from swath.cli.report import advice, exit_status, run_facts, run_report
+from swath.cli.report import advice, exit_status, giving_up, run_facts, run_report
 from swath.cli.traces import check_trace_name, save_trace
 from swath.planners import make_planner
-from swath.runtime.clusters import DEFAULT_PLANNER
+from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.output_files import write_outputs
 
 
@@ -70,7 +70,7 @@ def run(
     discover: Discover = False,
     listen: Listen = None,
     cluster_name: ClusterName = "default",
-    planner: PlannerName = DEFAULT_PLANNER,
+    planner: PlannerChoice = None,
     option: PlannerOptions = None,
     plan: PlanFile = None,
     repeat: Repeat = 10,
@@ -95,7 +95,9 @@ def run(
     check_picture_name(picture)
     check_trace_name(trace)
     options = parse_planner_options(option)
-    make_planner(planner, **options)  # Said now if there is none such, not after a minute's work.
+    make_planner(
+        planner or DEFAULT_PLANNER, **options
+    )  # Said now if there is none such, not after a minute's work.
     preparation = parse_preparation(size, mean, std, layout)
     dimensions = parse_dimensions(dim)
     chosen = None if plan is None else swath.load_plan(plan)
@@ -117,16 +119,19 @@ def run(
             discover=discover,
             cluster_name=cluster_name,
         ) as session:
+            session.costs(display.step)
+            said = None
             if chosen is None:
-                display.step(f"planning with {planner}")
-                chosen = session.plan(graph, planner, **options)
+                display.step("planning")
+                choice = session.choose(graph, planner, **options)
+                chosen, said = choice.plan, giving_up(choice)
             display.step("installing")
             session.deploy(graph, chosen, display.weights)
             display.rest()
             report = session.run(graph, inputs, plan=chosen, repeat=repeat, timeout=timeout)
             if trace is not None:
-                recorded = session.record(graph, inputs, plan=chosen, timeout=timeout)
-                save_trace([recorded], trace, title=model)
+                measured = session.record(graph, inputs, plan=chosen, timeout=timeout)
+                save_trace([session.foresee(chosen), measured], trace, title=model)
     if output is not None:
         write_outputs(output, report.outputs)
     if picture is not None:
@@ -144,7 +149,7 @@ def run(
             rows["trace"] = str(trace)
         out = console()
         out.print(facts(rows))
-        said = advice(report)
+        said = said or advice(report)
         if said is not None:
             out.print(f"\n{said}")
     raise typer.Exit(exit_status(report))

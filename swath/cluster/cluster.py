@@ -25,7 +25,7 @@ class Watts:
 class Device:
     """One computer. ``gflops``: 1e9 FLOP/s on one CNN; ``memory``: bytes, None for no limit;
     ``cores``: the share of CPU it has in the lab; ``compute`` False: it may hold the input but
-    computes nothing; ``address``: where its worker listens; ``profile``: file of its measured
+    computes nothing; ``address``: where its worker listens; ``profile``: path of its measured
     times."""
 
     name: str
@@ -42,12 +42,14 @@ class Device:
 class Link:
     """One direction between two devices: ``bandwidth`` in bytes/s, ``latency`` in seconds.
 
-    ``channel``: how its rate varies with time; None: it is always ``bandwidth``.
+    ``channel``: how its rate varies with time; None: it is always ``bandwidth``. ``burst``: bytes
+    that pass at once after a pause, where a token bucket limits the rate (as it does in a lab).
     """
 
     bandwidth: float
     latency: float
     channel: Channel | None = None
+    burst: float = 0.0
 
     def seconds(self, nbytes: int) -> float:
         """Time of one message when nobody else uses the link."""

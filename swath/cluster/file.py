@@ -89,7 +89,8 @@ def _freeze(entry: _ClusterEntry, folder: Path) -> Cluster:
     devices = tuple(
         Device(
             device.name, device.gflops, device.memory, device.cores, device.compute,
-            device.address, device.profile,
+            device.address,
+            None if device.profile is None else str(folder / device.profile),
             None if device.watts is None else Watts(device.watts.idle, device.watts.busy),
         )
         for device in entry.devices

@@ -102,20 +102,19 @@ def check_profile(profile: DeviceProfile, device: str, machine: Machine | None =
             )
 
 
-def load_profiles(cluster: Cluster, folder: str | Path) -> dict[str, DeviceProfile]:
-    """The profiles that a cluster file names, by device; paths are relative to its ``folder``.
+def load_profiles(cluster: Cluster) -> dict[str, DeviceProfile]:
+    """The profiles that a cluster's devices name, by device.
 
     Raises ClusterError, in one line, for a file that is missing, no profile, or another device's.
     """
     profiles = {}
     for device in cluster.devices:
         if device.profile is not None:
-            path = Path(folder) / device.profile
-            profile = load_profile(path)
+            profile = load_profile(device.profile)
             try:
                 check_profile(profile, device.name)
             except ClusterError as error:
-                raise ClusterError(f"{path}: {error}") from None
+                raise ClusterError(f"{device.profile}: {error}") from None
             profiles[device.name] = profile
     return profiles
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,15 @@ _LINKS = """
 
 
 def write_cluster(cluster: Cluster, path: str | Path) -> None:
-    """Write a cluster file, whole or not at all."""
-    write_whole(path, cluster_text(cluster))
+    """Write a cluster file, whole or not at all; paths of profiles as they look from there."""
+    folder = Path(path).parent
+    devices = tuple(
+        replace(device, profile=os.path.relpath(device.profile, folder))
+        if device.profile
+        else device
+        for device in cluster.devices
+    )
+    write_whole(path, cluster_text(replace(cluster, devices=devices)))
 
 
 def cluster_text(cluster: Cluster) -> str:

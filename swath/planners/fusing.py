@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from swath.cluster import Link
 from swath.cost import Costs
+from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
-from swath.ops import Region
+from swath.ops import Demand, Region
 from swath.planners.layouts import Layouts, Mode
 
 LONGEST_STAGE = 16
@@ -30,12 +32,18 @@ class Segment:
     mode: Mode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Walk:
-    """The state of one device's walk back from a stage's end when it has reached a cut."""
+    """One device's walk back from a stage's end: what it computes so far, the sum of its nodes'
+    seconds, and what it needs from outside."""
 
+    demands: dict[int, Demand]
     seconds: float
     needs: dict[str, Region]
+
+    @property
+    def geometry(self) -> TileGeometry:
+        return TileGeometry(dict(reversed(self.demands.items())), self.needs)
 
 
 def candidate_cuts(graph: Graph) -> tuple[int, ...]:
@@ -100,6 +108,12 @@ def best_segments(
     return tuple(reversed(segments))
 
 
+def _path(costs: Costs, sender: str, receiver: str) -> Link:
+    """All links from one device to another as one."""
+    links = costs.cluster.path(sender, receiver)
+    return Link(min(link.bandwidth for link in links), sum(link.latency for link in links))
+
+
 @dataclass(frozen=True, slots=True)
 class _Choice:
     """The best way to a cut: total seconds, where its last stage starts, the mode before that."""
@@ -119,7 +133,10 @@ class _Search:
             name: len(graph.nodes) if name in graph.outputs else max(readers, default=-1)
             for name, readers in ((name, graph.consumers.get(name, ())) for name in graph.producers)
         }
-        self._missing = lru_cache(maxsize=None)(self._missing_bytes)
+        self._fetched = lru_cache(maxsize=None)(self._fetched_bytes)
+        self._sending = [costs.sending(device) for device in self.devices]
+        self._receiving = [costs.receiving(device) for device in self.devices]
+        self._paths = [[_path(costs, sender, to) for sender in self.devices] for to in self.devices]
 
     def best_stage(
         self, cuts: Sequence[int], end: int, mode: Mode, best: Sequence[Mapping[Mode, _Choice]]
@@ -127,7 +144,7 @@ class _Search:
         """The best last stage before cut ``end``, given the best ways to all earlier cuts."""
         found: _Choice | None = None
         for start, walks in self.walk_back(cuts, end, mode):
-            compute = max(walk.seconds for walk in walks)
+            compute = self.compute(walks)
             # Going further back only adds computing: past the best total there is nothing to find.
             if found is not None and compute > found.seconds:
                 break
@@ -141,67 +158,98 @@ class _Search:
     def walk_back(
         self, cuts: Sequence[int], end: int, mode: Mode
     ) -> Iterator[tuple[int, tuple[_Walk, ...]]]:
-        """(cut, one walk per device) for every beginning of a stage that stops at cut ``end``."""
+        """(cut, one walk per device) for every beginning of a stage that stops at cut ``end``.
+
+        The walks go on from one cut to the next.
+        """
         stop = cuts[end]
-        wanted: list[dict[str, Region]] = [{} for _ in self.devices]
-        seconds = [0.0] * len(self.devices)
+        walks = tuple(_Walk({}, 0.0, {}) for _ in self.devices)
         position = stop
         for start in range(end - 1, max(-1, end - 1 - LONGEST_STAGE), -1):
             while position > cuts[start]:
                 position -= 1
-                self._visit(position, stop, mode, wanted, seconds)
-            yield (
-                start,
-                tuple(
-                    _Walk(self.costs.overhead + spent if spent else 0.0, needs)
-                    for spent, needs in zip(seconds, wanted, strict=True)
-                ),
-            )
+                self._visit(position, stop, mode, walks)
+            yield start, walks
 
-    def _visit(
-        self,
-        position: int,
-        stop: int,
-        mode: Mode,
-        wanted: list[dict[str, Region]],
-        seconds: list[float],
-    ) -> None:
+    def _visit(self, position: int, stop: int, mode: Mode, walks: Sequence[_Walk]) -> None:
         graph = self.graph
         node, op, rule = graph.nodes[position], graph.operators[position], graph.rules[position]
         for name in node.outputs:
             if name and self.last_reader[name] >= stop:
-                for needs, region in zip(wanted, self.layouts.of(name, mode), strict=True):
+                for walk, region in zip(walks, self.layouts.of(name, mode), strict=True):
                     if region is not None:
-                        needs[name] = needs[name].hull(region) if name in needs else region
-        for index, needs in enumerate(wanted):
+                        known = walk.needs.get(name)
+                        walk.needs[name] = region if known is None else known.hull(region)
+        for device, walk in zip(self.devices, walks, strict=True):
+            needs = walk.needs
             asked = tuple(needs.pop(name, None) if name else None for name in node.outputs)
             if all(region is None for region in asked):
                 continue
             demand = rule.demand(op, asked)
-            seconds[index] += self.costs.operator(
-                self.devices[index], op, rule.flops(op, demand.outputs), demand
-            )
+            walk.demands[position] = demand
+            walk.seconds += self.costs.node(device, graph, position, demand)
             for name, region in zip(node.reads, demand.inputs, strict=True):
                 if region is None or not name or name in graph.constants:
                     continue
                 needs[name] = needs[name].hull(region) if name in needs else region
 
+    def compute(self, walks: Sequence[_Walk]) -> float:
+        """Seconds of the stage on its slowest device.
+
+        The sum over nodes tells who that is; what the engine does at the stage's edges and between
+        nodes is looked at for that one alone.
+        """
+        slowest = max(range(len(walks)), key=lambda index: walks[index].seconds)
+        walk = walks[slowest]
+        if not walk.demands:
+            return 0.0
+        return self.costs.tile(self.devices[slowest], self.graph, walk.geometry)
+
     def exchange(self, walks: Sequence[_Walk], before: Mode) -> float:
-        """Seconds until every device has what it needs, when all fetch at the same time.
+        """Seconds until every device has what it needs, when all fetch at the same time: the CPU
+        time of the messages at both ends (one from each who has something), and the network's.
 
         The model's inputs are not counted: every plan has to hand them out.
         """
-        return max(self._fetch(index, walk.needs, before) for index, walk in enumerate(walks))
+        spent = [0.0] * len(walks)
+        travelling = [0.0] * len(walks)
+        for index, walk in enumerate(walks):
+            latency = 0.0
+            for sender, nbytes in self._fetch(index, walk.needs, before).items():
+                spent[index] += self._receiving[index].seconds(nbytes)
+                spent[sender] += self._sending[sender].seconds(nbytes)
+                path = self._paths[index][sender]
+                travelling[index] += nbytes / path.bandwidth
+                latency = max(latency, path.latency)
+            travelling[index] += latency
+        if self.costs.cluster.network == "shared":
+            return max(spent) + sum(travelling)
+        return max(map(sum, zip(spent, travelling, strict=True)))
 
-    def _fetch(self, index: int, needs: dict[str, Region], before: Mode) -> float:
-        missing = sum(
-            self._missing(index, name, region, before)
-            for name, region in needs.items()
-            if name in self.graph.producers
-        )
-        return self.costs.fetch(self.devices[index], missing)
+    def _fetch(self, index: int, needs: Mapping[str, Region], before: Mode) -> dict[int, int]:
+        """Bytes that a device takes from each other."""
+        fetched: dict[int, int] = {}
+        for name, region in needs.items():
+            if name in self.graph.producers:
+                for sender, nbytes in self._fetched(index, name, region, before):
+                    fetched[sender] = fetched.get(sender, 0) + nbytes
+        return fetched
 
-    def _missing_bytes(self, index: int, name: str, region: Region, before: Mode) -> int:
-        held = self.layouts.of(name, before)[index]
-        missing = region.size if held is None else sum(part.size for part in region.subtract(held))
-        return missing * self.graph.tensors[name].itemsize
+    def _fetched_bytes(
+        self, index: int, name: str, region: Region, before: Mode
+    ) -> tuple[tuple[int, int], ...]:
+        """(who has it, bytes) of what a device lacks of a region."""
+        layout = self.layouts.of(name, before)
+        held = layout[index]
+        missing = (region,) if held is None else tuple(region.subtract(held))
+        if not missing:
+            return ()
+        itemsize = self.graph.tensors[name].itemsize
+        found = []
+        for sender, has in enumerate(layout):
+            if has is not None and sender != index:
+                common = (part.intersect(has) for part in missing)
+                nbytes = itemsize * sum(part.size for part in common if part is not None)
+                if nbytes:
+                    found.append((sender, nbytes))
+        return tuple(found)

@@ -12,24 +12,30 @@ from typing import Any, Self
 import numpy as np
 
 from swath.cluster import Cluster, local_cluster
-from swath.cost import nominal_costs
+from swath.cost import Costs, costs_for
 from swath.errors import FabricError, PlanError
 from swath.fabric.places import own_host
 from swath.fabric.zenoh import Endpoints, ZenohFabric
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
-from swath.plan.validate import validate_memory, validate_plan
-from swath.planners import Problem, make_planner
+from swath.plan.validate import validate_devices, validate_memory, validate_plan
+from swath.planners import Problem
+from swath.planners.choosing import Choice, choose, predicted_seconds
 from swath.runtime.coordinator import Coordinator, Deployment
 from swath.runtime.install import Progress
+from swath.runtime.knowing import (
+    Step,
+    brief_profile,
+    known_profiles,
+    measured_links,
+    present_loads,
+)
 from swath.runtime.local import LocalWorkers
 from swath.runtime.plain import Milliseconds, PlainRuntime
-from swath.runtime.probe import probe_model
 from swath.runtime.verify import compare, tolerance
+from swath.simulate import Request, make_script, simulate
 from swath.trace.trace import Trace
-
-DEFAULT_PLANNER = "even"
 
 MULTICAST = "tcp/224.0.0.224:7446"
 """Where workers are looked for that have no known address; shows which of our addresses is seen."""
@@ -42,6 +48,8 @@ class RunReport:
     ``latency``: from the input array to the output array in the coordinator's memory. ``single``:
     plain ONNX Runtime alone, interleaved with the former; None where it was not asked for, as are
     ``speedup`` and what compares the outputs. ``max_rel_diff``: to the output's largest magnitude.
+    ``predicted``: milliseconds that the simulator expected of the plan, on average; None where
+    nobody asked it.
     """
 
     outputs: Mapping[str, np.ndarray] = field(repr=False)
@@ -52,6 +60,7 @@ class RunReport:
     max_rel_diff: float | None
     bit_exact: bool | None
     bytes_moved: int
+    predicted: float | None = None
 
     @property
     def speedup(self) -> float | None:
@@ -67,8 +76,9 @@ class ClusterSession:
 
     def __init__(self, coordinator: Coordinator, cluster: Cluster, threads: int = 1) -> None:
         self.coordinator = coordinator
-        self._cluster = cluster
+        self.cluster = cluster
         self._threads = threads
+        self._costs: Costs | None = None
         self._deployed: dict[str, Deployment] = {}
 
     def close(self) -> None:
@@ -81,27 +91,43 @@ class ClusterSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def cluster(self) -> Cluster:
-        """Devices and links; a device of unknown speed is measured, once."""
-        unknown = [device.name for device in self._cluster.workers if device.gflops is None]
-        if unknown:
-            measured = self._measure(unknown)
-            devices = tuple(
-                replace(device, gflops=measured.get(device.name, device.gflops))
-                for device in self._cluster.devices
-            )
-            self._cluster = replace(self._cluster, devices=devices)
-        return self._cluster
+    def costs(self, step: Step = lambda text: None) -> Costs:
+        """What is known of the devices and links: found out when it is first asked for, measured in
+        some seconds where nothing is known, then kept.
 
-    def _measure(self, names: list[str]) -> dict[str, float]:
-        """1e9 FLOP/s of each device, by a fraction of a second of convolutions."""
-        model, flops = probe_model()
-        return {name: flops / self.coordinator.time_model(name, model) / 1e9 for name in names}
+        ``step`` is told what is being done. Raises ClusterError for a profile that is another
+        device's or does not hold any more.
+        """
+        if self._costs is None:
+            self._costs = self._find_out(step)
+        return self._costs
 
-    def plan(self, graph: Graph, planner: str = DEFAULT_PLANNER, **options: Any) -> Plan:
-        """A plan for this cluster, with a planner by name and its options."""
-        return make_planner(planner, **options).plan(Problem(graph, nominal_costs(self.cluster)))
+    def _find_out(self, step: Step) -> Costs:
+        names = [device.name for device in self.cluster.workers]
+        profiles = known_profiles(self.coordinator, self.cluster, step)
+        return costs_for(self.cluster, profiles, present_loads(self.coordinator, names))
+
+    def choose(self, graph: Graph, planner: str | None = None, **options: Any) -> Choice:
+        """A plan for this cluster and what is expected of it, with a planner by name and its
+        options; without: the default planner's, or one device where that is faster."""
+        return choose(Problem(graph, self.costs()), planner, **options)
+
+    def plan(self, graph: Graph, planner: str | None = None, **options: Any) -> Plan:
+        """The plan of `choose`."""
+        return self.choose(graph, planner, **options).plan
+
+    def foresee(self, plan: Plan) -> Trace:
+        """What should happen when on every device while a model runs once."""
+        costs = self.costs()
+        script = make_script(self._here(plan), compile_plan(plan), costs)
+        trace = simulate([Request(script)], costs, record=True).trace
+        assert trace is not None
+        return trace
+
+    def _here(self, plan: Plan) -> Plan:
+        """The plan with its inputs and outputs where this coordinator is."""
+        source = self.cluster.source
+        return plan if plan.source == source else replace(plan, source=source)
 
     def deploy(
         self, graph: Graph, plan: Plan | None = None, progress: Progress | None = None
@@ -109,11 +135,7 @@ class ClusterSession:
         """Install a plan on the workers, its weights included; a second time costs nothing."""
         plan = plan or self.plan(graph)
         validate_plan(plan, graph)
-        missing = sorted(set(plan.devices_used) - {d.name for d in self._cluster.workers})
-        if missing:
-            raise PlanError(
-                f"the plan uses device {missing[0]!r}, which this cluster lacks; plan again"
-            )
+        validate_devices(plan, [device.name for device in self.cluster.workers])
         programs = compile_plan(plan)
         validate_memory(plan, programs)
         deployment = self._deployed.get(programs.version)
@@ -127,7 +149,7 @@ class ClusterSession:
         graph: Graph,
         inputs: Mapping[str, np.ndarray] | None = None,
         *,
-        planner: str = DEFAULT_PLANNER,
+        planner: str | None = None,
         plan: Plan | None = None,
         repeat: int = 1,
         timeout: float = 60.0,
@@ -142,6 +164,7 @@ class ClusterSession:
         arrays = random_inputs(graph) if inputs is None else inputs
         plan = plan or self.plan(graph, planner)
         deployment = self.deploy(graph, plan, progress)
+        costs = self.costs()  # Measured, if they are, while nothing else is.
         plain = PlainRuntime(graph, self._threads) if compare_with_single else None
         outputs = deployment.run(arrays, timeout)  # Once to warm up: first touches, lazy sessions.
         reference = plain.run(arrays) if plain is not None else {}
@@ -162,6 +185,7 @@ class ClusterSession:
             max_rel_diff=max((d.relative for d in differences), default=None),
             bit_exact=all(d.bit_exact for d in differences) if differences else None,
             bytes_moved=deployment.programs.bytes_moved,
+            predicted=predicted_seconds(self._here(plan), deployment.programs, costs) * 1e3,
         )
 
     def record(
@@ -209,9 +233,25 @@ class LocalCluster(ClusterSession):
     def close(self) -> None:
         self._workers.close()
 
-    def _measure(self, names: list[str]) -> dict[str, float]:
-        # They are equal; measuring each would only add noise to their shares.
-        return dict.fromkeys(names, super()._measure(names[:1])[names[0]])
+    def _find_out(self, step: Step) -> Costs:
+        # Workers are equal and so are their links; measuring each would only add noise.
+        names = self._workers.names
+        profile = brief_profile(self.coordinator, names, step)
+        links = measured_links(self.coordinator, names[:2], step)
+        self.cluster = replace(
+            self.cluster, default_link=next(iter(links.values()), self.cluster.default_link)
+        )
+        return costs_for(self.cluster, dict.fromkeys(names, profile))
+
+
+class _FoundCluster(ClusterSession):
+    """Workers that no file describes: what joins them is measured."""
+
+    def _find_out(self, step: Step) -> Costs:
+        names = [device.name for device in self.cluster.workers]
+        links = measured_links(self.coordinator, names, step)
+        self.cluster = replace(self.cluster, links=links)
+        return super()._find_out(step)
 
 
 def connect(
@@ -253,7 +293,7 @@ def connect(
                 f"no worker found within {timeout:g} s; tried {tried}; "
                 "start one with 'swath worker'"
             )
-        return ClusterSession(coordinator, local_cluster(found), threads)
+        return _FoundCluster(coordinator, local_cluster(found), threads)
     except BaseException:
         coordinator.close()
         raise

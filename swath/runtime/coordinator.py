@@ -21,7 +21,7 @@ from swath.fabric.frame import Frame, Kind
 from swath.graph.graph import Graph
 from swath.plan.program import Programs
 from swath.runtime.inputs import check_inputs
-from swath.runtime.install import CONTROL_TIMEOUT, Progress, bring, hear, understanding
+from swath.runtime.install import CONTROL_TIMEOUT, Progress, bring, hear
 from swath.runtime.recorder import Recorder, clock
 from swath.runtime.recording import collect_recorded, measured_trace, start_recording
 from swath.runtime.scatter import Gathering, Scatter
@@ -109,13 +109,6 @@ class Coordinator:
     def hello(self, worker: str) -> dict[str, Any]:
         """What a worker says of itself."""
         return hear(worker, self.fabric.ask(worker, "hello", timeout=CONTROL_TIMEOUT))
-
-    def time_model(self, worker: str, model: bytes) -> float:
-        """Seconds that one run of an ONNX model (float inputs) takes a worker."""
-        answer = self.fabric.ask(worker, "time", model, CONTROL_TIMEOUT)
-        said = hear(worker, answer)
-        with understanding(worker):
-            return max(1e-9, float(said["seconds"]))
 
     # Installing a plan
 

@@ -12,11 +12,11 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import onnxruntime
 
 from swath.engine.session import Session
-from swath.engine.timing import time_model
 from swath.errors import SwathError
 from swath.fabric.fabric import Address, Arrival, Change, Event, Fabric, Land, Member, Question
 from swath.fabric.frame import Frame, Kind
@@ -28,6 +28,9 @@ from swath.runtime.instance import Instance
 from swath.runtime.profiling.answers import Answers
 from swath.runtime.profiling.machine import machine_to_json
 from swath.runtime.recorder import Recorder, boot_id, clock, spans_to_json
+
+if TYPE_CHECKING:
+    from swath.cost.load import CpuLoad
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +78,7 @@ class Worker:
         self._withdrawn: dict[Key, None] = {}
         self._resident_at_start = _resident_bytes()
         self._stopping = False
+        self._load: CpuLoad | None = None
         self._profiling = Answers(threads, self._handle)
         self._fabric = join(self._land)
 
@@ -243,7 +247,6 @@ class Worker:
             "store": self._blobs.take,
             "commit": self._commit,
             "drop": lambda payload: self._drop(json.loads(payload)["version"]),
-            "time": lambda payload: {"seconds": time_model(payload, self._threads)},
             "clock": lambda payload: {"seconds": clock()},
             "record": self._record,
             "recorded": self._recorded,
@@ -266,6 +269,10 @@ class Worker:
     def _hello(self, payload: bytes) -> object:
         import psutil
 
+        from swath.cost.load import CpuLoad
+
+        if self._load is None:
+            self._load = CpuLoad.of_this_device()
         address = self._fabric.address
         return {
             "name": self._fabric.name,
@@ -275,6 +282,8 @@ class Worker:
             "memory_bytes": self._memory or psutil.virtual_memory().total,
             "engine": f"onnxruntime {onnxruntime.__version__}",
             "machine": machine_to_json(),
+            "load": self._load.sample(),
+            "cpus": self._load.cpus,
             "boot_id": boot_id(),
             "address": {"places": address.places, "token": address.token},
         }

@@ -90,7 +90,10 @@ def test_more_devices_than_rows_is_no_error(swath):
 @pytest.fixture
 def plan_file(swath, tmp_path, small_model):
     shutil.copy(small_model, tmp_path / "model.onnx")
-    assert swath("plan", "model.onnx", "--local", 2, "-o", "plan.json").status == 0
+    assert (
+        swath("plan", "model.onnx", "--local", 2, "--planner", "even", "-o", "plan.json").status
+        == 0
+    )
     return tmp_path / "plan.json"
 
 

@@ -11,7 +11,7 @@ import swath as library
 from swath import zoo
 
 SMALL = "zoo:squeezenet@64x64"
-TIMES = {"median", "p95", "min"}
+TIMES = {"median", "p95", "min", "mean"}
 RUN_KEYS = {
     "latency_ms", "single_ms", "speedup", "max_abs_diff", "bytes_moved", "predicted_ms",
     "devices", "planner",
@@ -19,7 +19,8 @@ RUN_KEYS = {
 
 
 def test_run_reports_times_equality_and_bytes_and_writes_the_outputs(swath, tmp_path):
-    outcome = swath("run", SMALL, "--repeat", 3, "-o", "made.npz", "--seed", 4, "--json")
+    outcome = swath("run", SMALL, "--planner", "even", "--repeat", 3, "-o", "made.npz",
+                    "--seed", 4, "--json")  # fmt: skip
     assert outcome.status == 0
     report = outcome.json
     assert set(report) >= RUN_KEYS
@@ -27,7 +28,7 @@ def test_run_reports_times_equality_and_bytes_and_writes_the_outputs(swath, tmp_
     assert report["speedup"] == pytest.approx(
         report["single_ms"]["median"] / report["latency_ms"]["median"]
     )
-    assert report["predicted_ms"] is None
+    assert report["predicted_ms"] > 0
     assert report["devices"] == ["worker-0", "worker-1"]
     assert report["planner"] == "even"
     assert report["within_tolerance"]
@@ -41,13 +42,34 @@ def test_run_reports_times_equality_and_bytes_and_writes_the_outputs(swath, tmp_
 
 
 def test_run_shows_a_table_and_says_when_one_device_is_faster(swath):
-    outcome = swath("run", SMALL, "--repeat", 1, "--local", 3)
+    outcome = swath("run", SMALL, "--planner", "even", "--repeat", 1, "--local", 3)
     assert outcome.status == 0
     assert outcome.stderr == ""
-    for word in ("latency", "one device alone", "speed-up", "bytes moved", "worker-2"):
+    for word in ("latency", "predicted", "one device alone", "speed-up", "bytes moved", "worker-2"):
         assert word in outcome.stdout
     # So small a model gains nothing from three processes, on any machine.
     assert "One device alone is faster here" in outcome.stdout
+
+
+TINY = "zoo:squeezenet@32x32"
+"""What two devices would say to each other takes longer than all of its computing."""
+
+
+def test_one_device_is_used_where_it_is_predicted_to_be_faster(swath, tmp_path):
+    (tmp_path / "cluster.yaml").write_text(CLUSTER.replace("0.1ms", "50ms"))
+    planned = swath("plan", TINY, "--cluster", "cluster.yaml")
+    assert "One device is predicted to be faster" in planned.stdout
+    assert "pi-b computes alone" in planned.stdout
+    asked = swath("plan", TINY, "--cluster", "cluster.yaml", "--planner", "even", "--json").json
+    alone = swath("plan", TINY, "--cluster", "cluster.yaml", "--json").json
+    assert (asked["planner"], alone["planner"]) == ("even", "whole")
+    assert alone["predicted_ms"] < asked["predicted_ms"]
+    assert alone["devices_used"] == ["pi-b"]
+
+
+def test_what_is_predicted_is_of_the_right_order(swath):
+    report = swath("run", "zoo:resnet18", "--local", 1, "--repeat", 5, "--json").json
+    assert 0.5 < report["predicted_ms"] / report["latency_ms"]["min"] < 2
 
 
 @pytest.mark.parametrize("split", ["rows", "cols", "grid", "channels"])
@@ -105,7 +127,9 @@ def test_plan_writes_a_plan_that_verify_and_run_take(swath, tmp_path):
     made = swath("plan", SMALL, "--cluster", "cluster.yaml", "--planner", "even", "-o", "p.json",
                  "--option", "split=rows", "--picture", "p.svg", "--json").json  # fmt: skip
     assert made["planner"] == "even"
-    assert made["predicted_ms"] is None
+    assert made["predicted_ms"] > 0
+    said = swath("simulate", "p.json", "--cluster", "cluster.yaml", "--json").json
+    assert said["latency_ms"] == pytest.approx(made["predicted_ms"])
     assert made["lower_bound_ms"] is None
     assert made["plan_ms"] > 0
     assert made["devices_used"] == ["pi-a", "pi-b"]
@@ -120,7 +144,7 @@ def test_plan_writes_a_plan_that_verify_and_run_take(swath, tmp_path):
 
 
 def test_plan_for_this_machine_puts_its_files_under_swath_out(swath, tmp_path):
-    outcome = swath("plan", SMALL, "--local", 2)
+    outcome = swath("plan", SMALL, "--local", 2, "--planner", "even")
     assert outcome.status == 0
     assert (tmp_path / "swath-out" / "plan-squeezenet-64x64-even.json").is_file()
     assert (tmp_path / "swath-out" / "plan-squeezenet-64x64-even.png").is_file()
@@ -154,7 +178,8 @@ def test_weights_of_ones_own(swath, tmp_path):
 
 def test_help_names_every_command(swath):
     text = swath("--help").stdout
-    for command in ("demo", "run", "verify", "inspect", "plan", "planners", "worker", "devices"):
+    for command in ("demo", "run", "verify", "inspect", "plan", "simulate", "planners",
+                    "worker", "devices", "profile", "cluster"):  # fmt: skip
         assert f" {command} " in text
     assert swath().stdout == text
 

@@ -11,14 +11,17 @@ SMALL = "zoo:squeezenet@64x64"
 
 
 def test_a_file_for_perfetto_holds_every_request(swath, tmp_path):
-    report = swath("run", SMALL, "--repeat", 1, "--trace", "t.json", "--json").json
+    report = swath("run", SMALL, "--planner", "even", "--repeat", 1, "--trace", "t.json",
+                   "--json").json  # fmt: skip
     assert report["trace"] == "t.json"
-    (trace,) = read_chrome(tmp_path / "t.json")
-    assert trace.origin == "measured"
-    assert trace.devices == (COORDINATOR, *report["devices"])
-    assert {span.request for span in trace.spans} == {0, 1, 2}
-    tiles = [span for span in trace.spans if span.lane == "compute"]
-    assert len({span.name for span in tiles}) == report["stages"]
+    predicted, measured = read_chrome(tmp_path / "t.json")
+    assert (predicted.origin, measured.origin) == ("predicted", "measured")
+    assert {span.request for span in predicted.spans} == {0}
+    assert {span.request for span in measured.spans} == {0, 1, 2}
+    for trace in (predicted, measured):
+        assert trace.devices == (COORDINATOR, *report["devices"])
+        tiles = [span for span in trace.spans if span.lane == "compute"]
+        assert len({span.name for span in tiles}) == report["stages"]
 
 
 @pytest.mark.parametrize("name", ["t.svg", "t.HTML"])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.cluster import Cluster, Device
+from swath.cluster import Cluster, Device, Link, load_cluster
 from swath.cluster.profile import DeviceProfile, LinkProfile, Machine, MessageSample, Sample
 from swath.cluster.profile_file import (
     check_profile,
@@ -24,6 +24,7 @@ from swath.cluster.profile_file import (
     save_profile,
     write_whole,
 )
+from swath.cluster.write import write_cluster
 from swath.errors import ClusterError
 
 MACHINE = Machine("Some CPU @ 2 GHz", "x86_64", 4, "onnxruntime 1.31.1", 1)
@@ -162,14 +163,19 @@ def test_a_stale_profile_is_refused_with_the_reason(change, said):
 def test_the_profiles_that_a_cluster_names_are_loaded_from_beside_it(tmp_path):
     (tmp_path / "profiles").mkdir()
     save_profile(PROFILE, profile_path(tmp_path / "profiles", "pi-a"))
-    devices = (Device("pi-a", profile="profiles/pi-a.json"), Device("pi-b", gflops=5))
-    assert load_profiles(Cluster(devices, "pi-a"), tmp_path) == {"pi-a": PROFILE}
-    foreign = Cluster((Device("pi-b", profile="profiles/pi-a.json"),), "pi-b")
+
+    def profiles(*devices: Device) -> dict[str, DeviceProfile]:
+        cluster = Cluster(devices, devices[0].name, default_link=Link(125e6, 1e-3))
+        write_cluster(cluster, tmp_path / "cluster.yaml")
+        return load_profiles(load_cluster(tmp_path / "cluster.yaml"))
+
+    own = str(tmp_path / "profiles" / "pi-a.json")
+    assert profiles(Device("pi-a", profile=own), Device("pi-b", gflops=5)) == {"pi-a": PROFILE}
+    assert "profile: profiles/pi-a.json" in (tmp_path / "cluster.yaml").read_text()
     with pytest.raises(ClusterError, match="the profile of 'pi-a' is no profile of 'pi-b'"):
-        load_profiles(foreign, tmp_path)
-    missing = Cluster((Device("pi-a", profile="nowhere.json"),), "pi-a")
+        profiles(Device("pi-b", profile=own))
     with pytest.raises(ClusterError, match=r"nowhere\.json: No such file"):
-        load_profiles(missing, tmp_path)
+        profiles(Device("pi-a", profile=str(tmp_path / "nowhere.json")))
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from swath.engine.session import Session
@@ -69,7 +68,6 @@ def install_question(**changes):
         ("commit", b'{"version": "nothing"}', "KeyError"),
         ("commit", b"{", "JSONDecodeError"),
         ("drop", b"null", "TypeError"),
-        ("time", b"not a model", "INVALID_PROTOBUF|Protobuf|InvalidProtobuf"),
     ],
 )
 def test_foreign_questions_are_refused_in_one_line(cluster, stranger, verb, payload, reason):
@@ -225,9 +223,7 @@ def test_stop_by_a_question(threads, eventually):
     eventually(lambda: coordinator.workers() == ())
 
 
-def test_time_of_a_model(cluster):
-    from swath.runtime.probe import probe_model
-
-    seconds = cluster.coordinator().time_model("a", probe_model()[0])
-    assert 0 < seconds < 30
-    assert np.isfinite(seconds)
+def test_hello_tells_what_others_use_of_the_cpu(cluster):
+    said = cluster.coordinator().hello("a")
+    assert 0 <= said["load"] <= 1
+    assert said["cpus"] > 0
