@@ -2,8 +2,8 @@
 
 Messages of one connection leave one after another. In a switched network and in a star the
 messages under way share by max-min fairness (progressive filling: all rates rise together; a flow
-stops rising where the first of its resources is used up). On a radio channel (`radio.py`) they share
-the time.
+stops rising where the first of its resources is used up). On a radio channel they share the time
+(`swath.simulate.radio`).
 """
 
 from __future__ import annotations

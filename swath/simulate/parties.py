@@ -67,11 +67,14 @@ class Processor:
     as known. ``started``: when the worker's latest piece of work began.
     """
 
-    __slots__ = ("_cooling", "_used", "coordinator_until", "ration", "started", "worker_until")
+    __slots__ = (
+        "_cooling", "_cools", "_used", "coordinator_until", "ration", "started", "worker_until",
+    )  # fmt: skip
 
     def __init__(self, ration: Ration | None, cooling: Cooling) -> None:
         self.ration = ration
         self._cooling = cooling
+        self._cools = cooling.most > 0
         self._used = 0.0
         self.worker_until = 0.0
         self.coordinator_until = 0.0
@@ -84,10 +87,13 @@ class Processor:
 
     def work(self, now: float, seconds: float) -> float:
         """The worker does something next; when it is done."""
-        start = free = max(self.worker_until, self.coordinator_until)
+        start = self.worker_until
+        if start < self.coordinator_until:
+            start = self.coordinator_until
         if start < now:
+            if self._cools:
+                seconds += self._cooling.seconds(now - start)
             start = now
-            seconds += self._cooling.seconds(now - free)
         self._used += seconds
         self.started = start
         if self.ration is None:
