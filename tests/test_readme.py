@@ -34,6 +34,8 @@ def test_every_command_and_every_folder_is_listed():
     for command in app.registered_commands:
         assert command.name is not None
         assert f"`swath {command.name}" in README
+    for group in app.registered_groups:
+        assert f"`swath {group.name} " in README
     for folder in (ROOT / "swath").iterdir():
         if folder.is_dir() and folder.name != "__pycache__":
             assert f"`swath/{folder.name}`" in README

@@ -12,7 +12,7 @@ from swath.cluster.profile import DeviceProfile, MessageSample
 from swath.cost.cost import NO_COOLING, TILE_OVERHEAD, Cooling, Costs, MessageCost, Quota
 from swath.cost.curves import Curves
 from swath.cost.fcpm import fitted
-from swath.cost.features import BLOCKING, CONVOLUTION, UNBLOCKING, Features
+from swath.cost.features import CONVOLUTION, Features
 from swath.cost.kernels import Cut, Work, cuts_of, work_of
 from swath.cost.parametric import HIGHEST_LOAD, relative_fit
 from swath.graph.geometry import TileGeometry
@@ -115,11 +115,10 @@ class ProfiledCosts(Costs):
             share = work.shares.get(position, 1.0)
             if share:
                 seconds += share * known.curves.seconds(graph.operators[position], demand)
-        for kind, names in ((BLOCKING, work.entering), (UNBLOCKING, work.leaving)):
-            for name in names:
-                region = _held(graph, geometry, name)
-                if region is not None:
-                    seconds += known.curves.reordering(kind, graph.tensors[name], region)
+        for name in work.reordered:
+            region = _held(graph, geometry, name)
+            if region is not None:
+                seconds += known.curves.reordering(graph.tensors[name], region)
         for position, name in cuts:
             index = graph.nodes[position].reads.index(name)
             region = geometry.demands[position].inputs[index]

@@ -65,7 +65,8 @@ def test_workers_are_listed_and_used(worker, swath):
     table = swath("devices", "--connect", endpoint, *cluster).stdout
     assert "one" in table
     assert "two" in table
-    report = swath("run", SMALL, "--connect", endpoint, *cluster, "--repeat", 1, "--json").json
+    report = swath("run", SMALL, "--connect", endpoint, *cluster, "--planner", "even",
+                   "--repeat", 1, "--json").json  # fmt: skip
     assert report["devices"] == ["one", "two"]
     assert report["within_tolerance"]
     assert stop(second) == (0, "")

@@ -51,7 +51,8 @@ def kept_profile(
 def keep(profile: DeviceProfile, surroundings: str = "") -> None:
     """Keep a profile for its machine, unless one of more effort is kept."""
     path = kept_path(profile.machine, surroundings)
-    if _find(path, profile.machine, _effort(profile)) is None:
+    better = EFFORTS[_rank(profile.kind) + 1 :]
+    if not better or _find(path, profile.machine, better[0]) is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_profile(profile, path)
 
@@ -68,14 +69,16 @@ def kept_path(machine: Machine, surroundings: str = "") -> Path:
 
 
 def _find(path: Path, machine: Machine, effort: Effort) -> DeviceProfile | None:
-    """What is kept there, if it is of no less effort; a damaged or stale file is as good as none."""
+    """What is kept there, if it is of no less effort; a damaged or stale file counts for none."""
     try:
         found = load_profile(path)
     except ClusterError:
         return None
-    is_enough = EFFORTS.index(_effort(found)) >= EFFORTS.index(effort)
+    is_enough = _rank(found.kind) >= _rank(effort.kind)
     return found if is_enough and found.machine == machine else None
 
 
-def _effort(profile: DeviceProfile) -> Effort:
-    return next(effort for effort in EFFORTS if effort.kind == profile.kind)
+def _rank(kind: str) -> int:
+    """How much effort a kind of profile takes: its place in `EFFORTS`, -1 for one not known."""
+    kinds = [effort.kind for effort in EFFORTS]
+    return kinds.index(kind) if kind in kinds else -1

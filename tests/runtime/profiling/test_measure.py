@@ -139,11 +139,10 @@ def test_devices_can_be_measured_together(workers, tmp_path):
 def test_a_live_cluster_is_described_by_its_profiles(workers, profiled, tmp_path):
     folder, found = profiled
     steps: list[str] = []
-    target = folder.parent / "cluster.yaml"
-    cluster = describe_cluster(workers.coordinator, ("a", "b"), target, folder, (), steps.append)
+    cluster = describe_cluster(workers.coordinator, ("a", "b"), folder, (), steps.append)
     assert cluster.source == "a"
     assert [device.profile for device in cluster.devices] == [
-        f"{folder.name}/{n}.json" for n in "ab"
+        str(folder / f"{name}.json") for name in "ab"
     ]
     assert cluster.devices[0].gflops == gflops(found.devices[0].profile)
     assert cluster.link("a", "b").bandwidth == found.links[0].bandwidth
@@ -155,14 +154,10 @@ def test_a_profile_of_something_else_is_refused(workers, profiled, tmp_path):
     stale = replace(profile, machine=replace(profile.machine, engine="onnxruntime 0.1"))
     save_profile(stale, tmp_path / "a.json")
     with pytest.raises(ClusterError, match=r"its engine was onnxruntime 0\.1, now it is"):
-        describe_cluster(
-            workers.coordinator, ("a",), tmp_path / "c.yaml", tmp_path, (), lambda step: None
-        )
+        describe_cluster(workers.coordinator, ("a",), tmp_path, (), lambda step: None)
     (tmp_path / "b.json").write_bytes((tmp_path / "a.json").read_bytes())
     with pytest.raises(ClusterError, match="'a' is no profile of 'b'"):
-        describe_cluster(
-            workers.coordinator, ("b",), tmp_path / "c.yaml", tmp_path, (), lambda step: None
-        )
+        describe_cluster(workers.coordinator, ("b",), tmp_path, (), lambda step: None)
 
 
 @pytest.mark.parametrize(
