@@ -27,6 +27,7 @@ from swath.cluster import Cluster, Device, Link
 from swath.errors import SwathError
 from swath.plan.plan import Plan
 from swath.runtime.lab.cluster import LabCluster
+from swath.runtime.profiling.effort import FULL
 
 MODELS = ("vgg16", "resnet34", "mobilenet_v2", "googlenet")
 
@@ -95,7 +96,7 @@ def plans(lab: LabCluster, graph: swath.Graph) -> Iterator[tuple[str, Plan]]:
 
 def cells(name: str, rate: int, models: Sequence[str]) -> Iterator[Cell]:
     """All plans of all models in one lab."""
-    with LabCluster(described(CLUSTERS[name], rate)) as lab:
+    with LabCluster(described(CLUSTERS[name], rate), effort=FULL) as lab:
         cooling = next(iter(lab.costs.coolings.values()))
         print(f"# {name} at {rate} Mbit/s: a pause costs up to {cooling.most * 1e6:.0f} us")
         is_checked = False

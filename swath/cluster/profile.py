@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 class Sample:
     """One operator, timed. ``flops`` and bytes are those of the part that was computed, ``weights``
     the bytes of constants that it read; ``kernel``: entries of the window that an output entry sees
-    in one channel (1 where there is none); ``channels`` and ``width`` of what it writes; ``load``:
-    share of the CPU that others used (0 to 1); ``seconds``: of the clock, median or mean of many.
-    ``shape`` says it to a person."""
+    in one channel (1 where there is none); ``channels`` and ``width`` of what it writes; ``away``:
+    bytes that were read since these weights had been, which says from how far they come; ``load``:
+    share of the CPU that others use where nobody competes (0 to 1); ``seconds``: of the clock,
+    median or mean of many. ``shape`` says it to a person."""
 
     family: str
     shape: str
@@ -27,6 +28,7 @@ class Sample:
     kernel: float
     channels: float
     width: float
+    away: float
     load: float
     seconds: float
 
@@ -55,9 +57,10 @@ class Machine:
 class DeviceProfile:
     """Everything measured of one device.
 
-    ``kind``: quick or full. ``overhead``: seconds of a tile besides its operators. ``copy``:
+    ``kind``: brief, quick or full. ``overhead``: seconds of a tile besides its operators. ``copy``:
     seconds per byte copied. ``request``: seconds of a request besides its messages, where the
-    device is the source. ``accuracy``: by family, of the models chosen by cross-validation.
+    device is the source. ``accuracy``: by family, of the models chosen by cross-validation;
+    ``chosen``: which these are, so that nobody needs to choose again.
     """
 
     device: str
@@ -70,6 +73,7 @@ class DeviceProfile:
     copy: float
     request: float
     accuracy: Mapping[str, float] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def save_profile(profile: DeviceProfile, path: str | Path) -> None:
     """Write a profile; an interruption leaves what was there before."""
     data = {name: getattr(profile, name) for name in _field_names(DeviceProfile)}
     data["machine"] = asdict(profile.machine)
-    data["accuracy"] = dict(profile.accuracy)
+    data["accuracy"], data["chosen"] = dict(profile.accuracy), dict(profile.chosen)
     lists = {name: map(asdict, data.pop(name)) for name in ("messages", "samples")}
     write_whole(path, _document(PROFILE_FORMAT, data, lists))
 
@@ -60,6 +60,7 @@ def load_profile(path: str | Path) -> DeviceProfile:
             data[name] = tuple(_entry(kind, item) for item in data[name])
         data["machine"] = _entry(Machine, data["machine"])
         data["accuracy"] = {str(key): float(value) for key, value in data["accuracy"].items()}
+        data["chosen"] = {str(key): str(value) for key, value in data["chosen"].items()}
         for name in ("overhead", "copy", "request"):
             data[name] = _of_kind(data[name], float)
         for name in ("device", "kind", "made"):

@@ -9,24 +9,29 @@ Looking up is all that planners do; tabulating asks the models once per operator
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from swath.cost.fcpm import FCPM
 from swath.cost.features import (
+    CUTTING,
     DENSE,
-    EDGE,
+    FAR,
     FREE,
-    MOVEMENT,
+    GLOBAL_POOLING,
+    NEAR,
     REDUCTION,
     Features,
     describe,
-    edge,
     family,
+    moving,
 )
 from swath.ops import Demand, Operator, Region, Rule, Tensor, rule_for
+
+_BY_INPUT = frozenset([GLOBAL_POOLING, REDUCTION])
+"""Families whose time is told by what they read, not by what they write."""
 
 _EVERY_ROW_UP_TO = 12
 _STEP = 1.15
@@ -104,26 +109,29 @@ class Curves:
         self.model = model
         self.load = load
         self._by_configuration: dict[Hashable, Curve | None] = {}
-        self._by_identity: dict[int, tuple[Operator, Curve | None]] = {}
+        self._by_identity: dict[tuple[int, float], tuple[Operator, Curve | None]] = {}
 
-    def of(self, op: Operator) -> Curve | None:
-        """The curve of an operator, shared by those of equal configuration; None: it is free."""
-        known = self._by_identity.get(id(op))
+    def of(self, op: Operator, away: float = NEAR) -> Curve | None:
+        """The curve of an operator, shared by those of equal configuration; None: it is free.
+        ``away``: bytes of all weights that are read in turn."""
+        known = self._by_identity.get((id(op), away))
         if known is not None:
             return known[1]
-        key = _configuration(op)
+        distance = min(max(away, NEAR), FAR)
+        key = (_configuration(op), distance)
         if key not in self._by_configuration:
-            self._by_configuration[key] = self._tabulated(op)
+            self._by_configuration[key] = self._tabulated(op, distance)
         curve = self._by_configuration[key]
-        self._by_identity[id(op)] = (op, curve)  # Holding it, so that its id stays its own.
+        # Holding the operator, so that its id stays its own.
+        self._by_identity[id(op), away] = (op, curve)
         return curve
 
-    def seconds(self, op: Operator, demand: Demand) -> float:
-        """A part of an operator, as its demand says."""
-        curve = self.of(op)
+    def seconds(self, op: Operator, demand: Demand, away: float = NEAR) -> float:
+        """A part of an operator, as its demand says; ``away`` as in `of`."""
+        curve = self.of(op, away)
         if curve is None:
             return 0.0
-        if family(op) == REDUCTION:
+        if family(op) in _BY_INPUT:
             box = demand.inputs[0]
             return curve.at(box) if box is not None else curve.of_share(len(curve.rows))
         if len(op.outputs) == 1:
@@ -133,30 +141,33 @@ class Curves:
         whole = sum(tensor.whole.size for tensor in op.outputs if tensor is not None)
         return curve.of_share((len(curve.rows) - 1) * asked / whole)
 
-    def reordering(self, tensor: Tensor, part: Region) -> float:
-        """Putting a part of a map into another layout; free where the engine never does."""
-        return self._moved(EDGE, tensor, part) if EDGE in self.model.models_ else 0.0
+    def reordering(self, kind: str, tensor: Tensor, part: Region) -> float:
+        """Putting a part of a map into another layout (``kind``: `BLOCKING` or `UNBLOCKING`); free
+        where the engine never does."""
+        return self._moved(kind, tensor, part) if kind in self.model.models_ else 0.0
 
     def cutting(self, tensor: Tensor, part: Region) -> float:
         """Copying a part out of a map."""
-        return self._moved(MOVEMENT, tensor, part)
+        return self._moved(CUTTING, tensor, part)
 
     def _moved(self, kind: str, tensor: Tensor, part: Region) -> float:
         key = (kind, tensor.shape, tensor.itemsize)
         curve = self._by_configuration.get(key)
         if curve is None:
-            curve = self._table(kind, tensor.whole, lambda region: edge(region, tensor.itemsize))
+            curve = self._table(
+                kind, tensor.whole, lambda region: moving(kind, region, tensor.itemsize)
+            )
             self._by_configuration[key] = curve
         return curve.at(part)
 
-    def _tabulated(self, op: Operator) -> Curve | None:
+    def _tabulated(self, op: Operator, away: float) -> Curve | None:
         kind = family(op)
         if kind == FREE:
             return None
         rule = rule_for(op)
-        if kind == REDUCTION and op.inputs[0] is not None:
+        if kind in _BY_INPUT and op.inputs[0] is not None:
             # What a reduction takes is what it reads, so its curve is over its input.
-            whole = describe(op, *_whole(op, rule))
+            whole = describe(op, *_whole(op, rule), away)
             read = op.inputs[0].whole
             return self._table(kind, read, lambda region: _scaled(whole, region.size / read.size))
         first = next(index for index, tensor in enumerate(op.outputs) if tensor is not None)
@@ -167,9 +178,9 @@ class Curves:
             asked: list[Region | None] = [None] * len(op.outputs)
             asked[first] = region
             if region == tensor.whole:
-                return describe(op, *_whole(op, rule))
+                return describe(op, *_whole(op, rule), away)
             demand = rule.demand(op, tuple(asked))
-            return describe(op, rule.flops(op, demand.outputs), demand)
+            return describe(op, rule.flops(op, demand.outputs), demand, away)
 
         return self._table(kind, tensor.whole, features)
 
@@ -192,10 +203,9 @@ def _whole(op: Operator, rule: Rule) -> tuple[int, Demand]:
 
 
 def _scaled(whole: Features, share: float) -> Features:
-    return Features(
-        whole.flops * share, whole.read * share, whole.written * share, whole.weights,
-        whole.kernel, whole.channels, whole.width,
-    )  # fmt: skip
+    return replace(
+        whole, flops=whole.flops * share, read=whole.read * share, written=whole.written * share
+    )
 
 
 def _slabs(whole: Region, axis: int | None) -> tuple[list[int], list[Region]]:

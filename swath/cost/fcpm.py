@@ -11,6 +11,7 @@ Nothing fitted is ever stored: samples are, and models are fitted again when the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Protocol, Self
 
@@ -18,13 +19,23 @@ import numpy as np
 
 from swath.cluster.profile import Sample
 from swath.cost.features import Features
-from swath.cost.parametric import HIGHEST_LOAD, Parametric, learning_features, matrix
+from swath.cost.parametric import (
+    HIGHEST_LOAD,
+    Parametric,
+    Stretch,
+    learning_features,
+    matrix,
+    stretch_of_ratios,
+)
 from swath.errors import ClusterError
 
 PARAMETRIC = "parametric"
 FEW_SHAPES = 12
 """With fewer shapes of a family nothing but the parametric law is tried."""
 
+
+FINALISTS = 3
+"""Candidates that are tried in more than the first fold."""
 
 CLEAR = 0.001
 """Accuracy by which a candidate must surpass those named before it, which are simpler."""
@@ -69,7 +80,7 @@ def _ridge(seed: int) -> Regressor:
 def _nearest_neighbours(seed: int) -> Regressor:
     from sklearn.neighbors import KNeighborsRegressor
 
-    return _scaled(KNeighborsRegressor(n_neighbors=5, weights="distance"))
+    return _scaled(KNeighborsRegressor(n_neighbors=5, weights="distance", algorithm="brute"))
 
 
 def _support_vector(seed: int) -> Regressor:
@@ -82,7 +93,7 @@ def _random_forest(seed: int) -> Regressor:
     from sklearn.ensemble import RandomForestRegressor
 
     forest: Regressor = RandomForestRegressor(
-        n_estimators=25, min_samples_leaf=2, max_features=0.5, random_state=seed
+        n_estimators=20, min_samples_leaf=2, max_features=0.5, random_state=seed
     )
     return forest
 
@@ -114,40 +125,51 @@ CANDIDATES = (PARAMETRIC, *REGRESSORS)
 class FamilyModel:
     """The law of one family, and a regressor of its error (None: the law alone)."""
 
-    def __init__(self, law: Parametric, correction: Regressor | None, bounds: tuple[float, float]):
+    def __init__(self, law: Parametric, correction: Regressor | None, seen: np.ndarray) -> None:
+        """``seen``: least and most of each of `learning_features`, and of the law's error."""
         self.law = law
         self._correction = correction
-        self._bounds = bounds
+        self._seen = seen
 
     def predict(self, rows: np.ndarray, load: np.ndarray) -> np.ndarray:
         """Seconds of each row of `matrix`."""
         seconds = self.law.predict(rows, load)
         if self._correction is None:
             return seconds
-        # Beyond what was ever seen of the law's error there is no reason to believe a correction.
-        correction = self._correction.predict(learning_features(rows, load))
-        return np.asarray(seconds * np.exp(np.clip(correction, *self._bounds)))
+        # Beyond what was ever seen there is no reason to believe a correction: what was seen last
+        # is corrected, and the law says the rest.
+        features = np.clip(learning_features(rows), *self._seen[:, :-1])
+        correction = self._correction.predict(features)
+        return np.asarray(seconds * np.exp(np.clip(correction, *self._seen[:, -1])))
 
 
 class FCPM:
     """Time models of one device, one per operator family.
 
     ``candidates``: names from `CANDIDATES`, the simpler first; ``folds`` of the cross-validation
-    that chooses among them. After `fit`, by family: ``models_``, ``chosen_`` (the name) and
-    ``accuracy_``: 1 - mean absolute percentage error on shapes that the model was not trained on
-    (missing where there is but one shape).
+    that chooses among them; ``chosen``: names by family, known from an earlier fit to the same
+    samples, where nothing needs to be tried. After `fit`, by family: ``models_``, ``chosen_`` (the
+    name), ``accuracy_``: 1 - mean absolute percentage error on shapes that the model was not
+    trained on (missing where there is but one shape). ``stretch_``: what load does to all of them
+    (None: no shape was timed both with and without a load).
     """
 
     models_: dict[str, FamilyModel]
     chosen_: dict[str, str]
     accuracy_: dict[str, float]
+    stretch_: Stretch | None
 
     def __init__(
-        self, candidates: Sequence[str] = CANDIDATES, folds: int = 5, random_state: int = 0
+        self,
+        candidates: Sequence[str] = CANDIDATES,
+        folds: int = 4,
+        random_state: int = 0,
+        chosen: Mapping[str, str] | None = None,
     ) -> None:
         self.candidates = candidates
         self.folds = folds
         self.random_state = random_state
+        self.chosen = chosen
 
     def fit(self, samples: Sequence[Sample]) -> Self:
         """Choose and fit a model for each family that has samples.
@@ -159,12 +181,14 @@ class FCPM:
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         self.models_, self.chosen_, self.accuracy_ = {}, {}, {}
+        self.stretch_ = _stretch(samples)
         # Small matrices: several threads cost more than they bring, most of all on busy cores.
         with threadpool_limits(limits=1):
+            # A family without samples of its own is told from what all operators share.
+            law = Parametric().fit(*_Data.of(samples), self.stretch_)
+            self._any = FamilyModel(law, None, np.zeros((2, 1)))
             for family in sorted({sample.family for sample in samples}):
                 self._fit_family(family, [s for s in samples if s.family == family])
-            # A family without samples of its own is told from what all operators share.
-            self._any = FamilyModel(Parametric().fit(*_Data.of(samples)), None, (0.0, 0.0))
         return self
 
     def predict(self, family: str, features: Sequence[Features], load: float = 0.0) -> np.ndarray:
@@ -175,31 +199,46 @@ class FCPM:
 
     def _fit_family(self, family: str, samples: Sequence[Sample]) -> None:
         data = _Data.of(samples)
+        known = (self.chosen or {}).get(family, "")
+        if known in self.candidates:
+            self._take(family, known, data)
+            return
         shapes = len({sample.shape for sample in samples})
         names = [PARAMETRIC] if shapes < FEW_SHAPES else list(self.candidates)
         accuracy = self._cross_validated(data, [s.shape for s in samples], names)
         chosen = names[0]
         if accuracy:
             best = max(accuracy.values())
-            chosen = next(name for name in names if accuracy[name] >= best - CLEAR)
+            chosen = next(name for name in names if accuracy.get(name, 0.0) >= best - CLEAR)
             self.accuracy_[family] = accuracy[chosen]
+        self._take(family, chosen, data)
+
+    def _take(self, family: str, chosen: str, data: _Data) -> None:
         self.chosen_[family] = chosen
-        self.models_[family] = _fitted(data, [chosen], self.random_state)[chosen]
+        self.models_[family] = _fitted(data, [chosen], self.random_state, self.stretch_)[chosen]
 
     def _cross_validated(
         self, data: _Data, shapes: Sequence[str], names: Sequence[str]
     ) -> dict[str, float]:
-        """Accuracy by candidate; a shape is never in both halves. Empty for a single shape."""
+        """Accuracy by candidate, of those that are among the best after the first fold; a shape is
+        never in both halves. Empty for a single shape."""
         errors: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for train, test in _grouped_folds(shapes, self.folds, self.random_state):
-            models = _fitted(data.only(train), names, self.random_state)
+            models = _fitted(data.only(train), list(errors), self.random_state, self.stretch_)
             held_out = data.only(test)
             for name, model in models.items():
                 predicted = model.predict(held_out.rows, held_out.load)
                 errors[name].append(np.abs(predicted / held_out.seconds - 1))
+            best = sorted(errors, key=lambda name: float(np.concatenate(errors[name]).mean()))
+            errors = {name: of for name, of in errors.items() if name in best[:FINALISTS]}
         return {
             name: float(1 - np.concatenate(found).mean()) for name, found in errors.items() if found
         }
+
+
+def features_of(sample: Sample) -> Features:
+    """What was computed where a sample was taken."""
+    return Features(**{field.name: getattr(sample, field.name) for field in fields(Features)})
 
 
 class _Data(tuple[np.ndarray, np.ndarray, np.ndarray]):
@@ -209,10 +248,7 @@ class _Data(tuple[np.ndarray, np.ndarray, np.ndarray]):
 
     @staticmethod
     def of(samples: Sequence[Sample]) -> _Data:
-        features = [
-            Features(s.flops, s.read, s.written, s.weights, s.kernel, s.channels, s.width)
-            for s in samples
-        ]
+        features = [features_of(sample) for sample in samples]
         load = np.array([min(s.load, HIGHEST_LOAD) for s in samples])
         return _Data((matrix(features), load, np.array([s.seconds for s in samples])))
 
@@ -232,18 +268,31 @@ class _Data(tuple[np.ndarray, np.ndarray, np.ndarray]):
         return _Data((self.rows[chosen], self.load[chosen], self.seconds[chosen]))
 
 
-def _fitted(data: _Data, names: Sequence[str], seed: int) -> dict[str, FamilyModel]:
+def _stretch(samples: Sequence[Sample]) -> Stretch | None:
+    """What load does, from shapes that were timed with and without."""
+    alone = {(s.family, s.shape): s.seconds for s in samples if not s.load}
+    loaded = [s for s in samples if s.load and (s.family, s.shape) in alone]
+    if not loaded:
+        return None
+    ratios = np.array([s.seconds / alone[s.family, s.shape] for s in loaded])
+    return stretch_of_ratios(np.array([min(s.load, HIGHEST_LOAD) for s in loaded]), ratios)
+
+
+def _fitted(
+    data: _Data, names: Sequence[str], seed: int, stretch: Stretch | None
+) -> dict[str, FamilyModel]:
     """Every named candidate, fitted; they share the law."""
-    law = Parametric().fit(*data)
+    law = Parametric().fit(*data, stretch)
     error = np.log(data.seconds / law.predict(data.rows, data.load))
-    bounds = float(error.min()), float(error.max())
-    seen = learning_features(data.rows, data.load)
+    features = learning_features(data.rows)
+    everything = np.column_stack([features, error])
+    seen = np.stack([everything.min(axis=0), everything.max(axis=0)])
     models = {}
     for name in names:
         correction = None if name == PARAMETRIC else REGRESSORS[name](seed)
         if correction is not None:
-            correction.fit(seen, error)
-        models[name] = FamilyModel(law, correction, bounds)
+            correction.fit(features, error)
+        models[name] = FamilyModel(law, correction, seen)
     return models
 
 
@@ -262,6 +311,7 @@ def _grouped_folds(
 
 
 @lru_cache(maxsize=64)
-def fitted(samples: tuple[Sample, ...]) -> FCPM:
-    """The models of these samples; fitted once, however many devices share them."""
-    return FCPM().fit(samples)
+def fitted(samples: tuple[Sample, ...], chosen: tuple[tuple[str, str], ...] = ()) -> FCPM:
+    """The models of these samples; fitted once, however many devices share them. ``chosen``: as in
+    `FCPM`, pairs of family and name."""
+    return FCPM(chosen=dict(chosen)).fit(samples)

@@ -1,4 +1,4 @@
-"""What a cost model is told of an operator's part: its family, and seven numbers.
+"""What a cost model is told of an operator's part: its family, and eight numbers.
 
 Measured samples and predictions are described here alike, so that they agree.
 """
@@ -13,54 +13,120 @@ from swath.ops import SWATH_DOMAIN, Demand, Interval, Operator, Region, Regions,
 from swath.ops.window import Window, windows
 
 CONVOLUTION = "convolution"
+POINTWISE = "pointwise"
+STEM = "stem"
+GROUPED = "grouped"
 DEPTHWISE = "depthwise"
 TRANSPOSED = "transposed"
 DENSE = "dense"
-POOLING = "pooling"
+MAX_POOLING = "max-pooling"
+AVERAGE_POOLING = "average-pooling"
+PLAIN_MAX_POOLING = "plain-max-pooling"
+PLAIN_AVERAGE_POOLING = "plain-average-pooling"
+GLOBAL_POOLING = "global-pooling"
 REDUCTION = "reduction"
+SOFTMAX = "softmax"
+SOFTMAX_ACROSS = "softmax-across"
+NORMALIZATION = "normalization"
+SCALING = "scaling"
+ACTIVATION = "activation"
+FUNCTION = "function"
 ELEMENTWISE = "elementwise"
-MOVEMENT = "movement"
-EDGE = "edge"
+GATING = "gating"
+JOINING = "joining"
+CUTTING = "cutting"
+RESIZING = "resizing"
+INTERPOLATING = "interpolating"
+DEPTH_TO_SPACE = "depth-to-space"
+SPACE_TO_DEPTH = "space-to-depth"
+REARRANGING = "rearranging"
+BLOCKING = "blocking"
+UNBLOCKING = "unblocking"
 FREE = "free"
 
 FAMILIES = (
-    CONVOLUTION, DEPTHWISE, TRANSPOSED, DENSE, POOLING, REDUCTION, ELEMENTWISE, MOVEMENT, EDGE,
+    CONVOLUTION, POINTWISE, STEM, GROUPED, DEPTHWISE, TRANSPOSED, DENSE, MAX_POOLING,
+    AVERAGE_POOLING, PLAIN_MAX_POOLING, PLAIN_AVERAGE_POOLING, GLOBAL_POOLING, REDUCTION, SOFTMAX,
+    SOFTMAX_ACROSS, NORMALIZATION, SCALING, ACTIVATION, FUNCTION, ELEMENTWISE, GATING, JOINING,
+    CUTTING, RESIZING, INTERPOLATING, DEPTH_TO_SPACE, SPACE_TO_DEPTH, REARRANGING, BLOCKING,
+    UNBLOCKING,
 )  # fmt: skip
-"""Families with a cost. `EDGE`: reordering of a map between its plain and its blocked layout.
-What is in none of the lists below is taken for `ELEMENTWISE`; `FREE` operators take no time."""
+"""Families with a cost: operators that an engine computes alike. A convolution is `POINTWISE`
+where its window is one entry, `STEM` where it reads a picture's few channels, `GROUPED` where its
+groups fill no blocks; pooling is plain where channels do not; `SOFTMAX_ACROSS` goes over another
+axis than the last. `GATING`: maps of unlike shapes combined. `BLOCKING`, `UNBLOCKING`: a map from
+its plain order into blocks of channels, and back. What is in none of the lists below is taken for
+`ELEMENTWISE`; `FREE` operators take no time."""
+
+CONVOLUTIONS = frozenset([CONVOLUTION, POINTWISE, STEM, GROUPED, DEPTHWISE])
+_PLAIN = {MAX_POOLING: PLAIN_MAX_POOLING, AVERAGE_POOLING: PLAIN_AVERAGE_POOLING}
+_POOLINGS = frozenset([*_PLAIN, *_PLAIN.values()])
+
+NEAR = 16 << 20
+FAR = 256 << 20
+"""Bytes that a model reads before it comes to the same weights again: below and above these, more
+or fewer make no difference."""
+
+CHANNEL_BLOCK = 16
+"""Output channels that one vector of a current core holds, or a small multiple of it."""
 
 _MEMBERS = {
     CONVOLUTION: "Conv QLinearConv ConvInteger PartialConv",
     TRANSPOSED: "ConvTranspose",
     DENSE: """Gemm MatMul QGemm MatMulInteger QLinearMatMul Einsum PartialGemm PartialMatMul""",
-    POOLING: "MaxPool AveragePool LpPool QLinearAveragePool",
+    MAX_POOLING: "MaxPool",
+    AVERAGE_POOLING: "AveragePool LpPool QLinearAveragePool",
+    GLOBAL_POOLING: """
+        GlobalAveragePool GlobalMaxPool GlobalLpPool QLinearGlobalAveragePool""",
     REDUCTION: """
-        GlobalAveragePool GlobalMaxPool GlobalLpPool QLinearGlobalAveragePool ReduceL1 ReduceL2
-        ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
-        ReduceSumSquare ArgMax ArgMin Softmax LogSoftmax Hardmax LRN LpNormalization TopK CumSum
-        CumProd MeanVarianceNormalization InstanceNormalization GroupNormalization
-        LayerNormalization RMSNormalization PartialReduce PartialMoments""",
-    MOVEMENT: """
-        Concat QLinearConcat Slice Split Pad Transpose Resize Upsample DepthToSpace SpaceToDepth
-        Gather GatherElements GatherND ScatterElements ScatterND Expand Tile Trilu OneHot Cast
-        GridSample RoiAlign MaxRoiPool""",
+        ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
+        ReduceSum ReduceSumSquare ArgMax ArgMin PartialReduce PartialMoments""",
+    SOFTMAX: "Softmax LogSoftmax Hardmax TopK CumSum CumProd",
+    NORMALIZATION: """
+        LRN LpNormalization MeanVarianceNormalization InstanceNormalization GroupNormalization
+        LayerNormalization RMSNormalization""",
+    SCALING: "BatchNormalization",
+    ACTIVATION: "Relu LeakyRelu PRelu Clip ThresholdedRelu HardSigmoid HardSwish",
+    FUNCTION: """
+        Sigmoid Tanh Exp Log Erf Gelu QuickGelu Swish Mish Softplus Elu Selu Celu Softsign Sqrt
+        Pow""",
+    JOINING: "Concat QLinearConcat",
+    CUTTING: "Slice Split Pad",
+    RESIZING: "Resize Upsample",
+    DEPTH_TO_SPACE: "DepthToSpace",
+    SPACE_TO_DEPTH: "SpaceToDepth",
+    REARRANGING: """
+        Transpose Gather GatherElements GatherND ScatterElements
+        ScatterND Expand Tile Trilu OneHot Cast GridSample RoiAlign MaxRoiPool""",
     FREE: """
         Reshape Flatten Squeeze Unsqueeze Identity Dropout Constant ConstantOfShape Shape Size""",
 }
 _FAMILY = {name: family for family, names in _MEMBERS.items() for name in names.split()}
-_DEMANDING = "Sigmoid Tanh Exp Log Erf Gelu QuickGelu HardSwish Swish Mish Softplus Elu Selu Pow"
-_EFFORT = dict.fromkeys(_DEMANDING.split(), 8)
-"""FLOPs per entry of functions that rules count as one; a polynomial or a division takes more."""
+_EFFORTS = {
+    2: "ReduceMax ReduceMin",
+    3: "Clip LeakyRelu PRelu HardSigmoid HardSwish",
+    5: "Exp Sqrt",
+    6: "ReduceL2",
+    8: "Sigmoid Tanh Log Gelu QuickGelu Swish",
+    12: "Erf Mish Pow",
+    40: "Elu Selu Celu Softsign",
+    240: "Softplus",
+}
+_EFFORT = {name: effort for effort, names in _EFFORTS.items() for name in names.split()}
+"""FLOPs per entry of functions that rules count as one: polynomials where the engine has vectors
+for them, calls to the mathematical library where it has none (as measured)."""
 
-_READS_CONSTANTS = frozenset([CONVOLUTION, DEPTHWISE, TRANSPOSED, DENSE, REDUCTION])
-"""Families whose inputs but the first are weights."""
+_READS_ONE_MAP = CONVOLUTIONS | {
+    TRANSPOSED, DENSE, GLOBAL_POOLING, REDUCTION, NORMALIZATION, SCALING, RESIZING, INTERPOLATING,
+}  # fmt: skip
+"""Families whose inputs but the first are weights, or are hardly read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
     """What is computed, as in `swath.cluster.profile.Sample`: FLOPs, those on padding left out;
     bytes of maps read and written; bytes of weights read; entries of the window in one channel;
-    channels and width of what is written."""
+    channels and width of what is written; bytes that are read before the same weights are again."""
 
     flops: float
     read: float
@@ -69,6 +135,7 @@ class Features:
     kernel: float
     channels: float
     width: float
+    away: float = NEAR
 
 
 def family(op: Operator) -> str:
@@ -76,20 +143,47 @@ def family(op: Operator) -> str:
     if op.domain == SWATH_DOMAIN and op.type not in _FAMILY:
         return ELEMENTWISE
     found = _FAMILY.get(op.type, ELEMENTWISE)
-    return DEPTHWISE if found == CONVOLUTION and _is_depthwise(op) else found
+    if found == CONVOLUTION:
+        return _convolution(op)
+    if found == SOFTMAX:
+        return SOFTMAX if _is_over_the_last(op) else SOFTMAX_ACROSS
+    if found in _PLAIN:
+        data = op.inputs[0]
+        is_full = data is None or data.shape is None or data.shape[1] % CHANNEL_BLOCK == 0
+        return found if is_full else _PLAIN[found]
+    if found == RESIZING and op.attribute("mode", "nearest") not in ("nearest", b"nearest"):
+        return INTERPOLATING
+    if found == ELEMENTWISE and len({t.shape for t in op.inputs if t is not None}) > 1:
+        return GATING
+    return found
 
 
-def _is_depthwise(op: Operator) -> bool:
-    """Whether each channel of the input has filters of its own."""
-    groups = int(op.attribute("group", 1))
-    shape = None if op.inputs[0] is None else op.inputs[0].shape
-    return groups > 1 and shape is not None and len(shape) > 1 and shape[1] == groups
+def _is_over_the_last(op: Operator) -> bool:
+    """Whether a softmax goes over the last axis."""
+    axis, data = int(op.attribute("axis", -1)), op.inputs[0]
+    return axis == -1 or data is None or data.shape is None or axis == len(data.shape) - 1
 
 
-def describe(op: Operator, flops: int, demand: Demand) -> Features:
-    """The features of a part: ``flops`` as its rule counts them, ``demand`` its regions."""
+def _convolution(op: Operator) -> str:
+    """Which kind of convolution."""
+    data, weights = (op.inputs[index] for index in (0, 3 if op.type == "QLinearConv" else 1))
+    if data is None or data.shape is None or weights is None or weights.shape is None:
+        return CONVOLUTION
+    groups, inputs, outputs = int(op.attribute("group", 1)), data.shape[1], weights.shape[0]
+    if groups > 1 and groups == inputs:
+        return DEPTHWISE
+    if groups > 1 and (inputs // groups % CHANNEL_BLOCK or outputs // groups % CHANNEL_BLOCK):
+        return GROUPED
+    if inputs < CHANNEL_BLOCK:
+        return STEM
+    return POINTWISE if prod(weights.shape[2:]) == 1 else CONVOLUTION
+
+
+def describe(op: Operator, flops: int, demand: Demand, away: float = NEAR) -> Features:
+    """The features of a part: ``flops`` as its rule counts them, ``demand`` its regions; ``away``:
+    bytes of all weights that the model reads in turn."""
     kind = family(op)
-    maps = 1 if kind in _READS_CONSTANTS else len(op.inputs)
+    maps = 1 if kind in _READS_ONE_MAP else len(op.inputs)
     made = next((region for region in demand.outputs if region is not None), Region(()))
     if op.type == "PartialConv":
         made = Region(made[1:])  # Its parts are a leading axis.
@@ -102,14 +196,18 @@ def describe(op: Operator, flops: int, demand: Demand) -> Features:
         kernel=float(_window(op, kind)),
         channels=float(channels),
         width=float(width),
+        away=float(away),
     )
 
 
-def edge(region: Region, itemsize: int) -> Features:
-    """The features of reordering a map: it is read once and written once."""
-    nbytes = float(region.size * itemsize)
-    channels, width = _channels_and_width(EDGE, region)
-    return Features(0.0, nbytes, nbytes, 0.0, 1.0, float(channels), float(width))
+def moving(kind: str, region: Region, itemsize: int) -> Features:
+    """The features of reordering or copying a map: it is read once and written once; of blocks of
+    channels the whole, however many of them are filled."""
+    written = float(region.size * itemsize)
+    channels, width = _channels_and_width(kind, region)
+    filled = channels / (-(-channels // CHANNEL_BLOCK) * CHANNEL_BLOCK)
+    read = written / filled if kind == UNBLOCKING else written
+    return Features(0.0, read, written, 0.0, 1.0, float(channels), float(width))
 
 
 def _nbytes(regions: Regions, tensors: Iterable[Tensor | None]) -> float:
@@ -136,9 +234,9 @@ def _window(op: Operator, kind: str) -> int:
 
 def _kernel(op: Operator, kind: str) -> tuple[int, ...]:
     """Extents of the window; () where the operator has none."""
-    if kind == POOLING:
+    if kind in _POOLINGS:
         return op.integers("kernel_shape")
-    if kind not in (CONVOLUTION, DEPTHWISE, TRANSPOSED):
+    if kind != TRANSPOSED and kind not in CONVOLUTIONS:
         return ()
     index = 3 if op.type == "QLinearConv" else 1
     weights = op.inputs[index] if index < len(op.inputs) else None
@@ -149,7 +247,7 @@ def _share_on_map(op: Operator, kind: str, made: Region) -> float:
     """Share of a convolution's taps that lie on the map, not on padding: engines skip the others,
     which are most of them where a wide window meets a few rows."""
     data = op.inputs[0] if op.inputs else None
-    if kind not in (CONVOLUTION, DEPTHWISE) or data is None or data.shape is None:
+    if kind not in CONVOLUTIONS or data is None or data.shape is None:
         return 1.0
     found = windows(op, _kernel(op, kind), data.shape)
     return prod(

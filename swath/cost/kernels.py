@@ -15,12 +15,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from swath.cost.features import (
-    CONVOLUTION,
+    CHANNEL_BLOCK,
+    CONVOLUTIONS,
     DENSE,
     DEPTHWISE,
+    GROUPED,
+    STEM,
     family,
 )
-from swath.cost.parametric import CHANNEL_BLOCK
 from swath.graph.geometry import TileGeometry, handed_on
 from swath.graph.graph import Graph
 from swath.ops import Operator
@@ -44,10 +46,11 @@ _IN_BLOCKS_IF_FULL = frozenset(["BatchNormalization", "Resize", "Upsample", "Con
 @dataclass(frozen=True, slots=True)
 class Work:
     """``shares``: of an operator's own time, by node position, where it is not the whole;
-    ``reordered``: tensors that change between plain and blocked layout, once each way."""
+    ``entering`` and ``leaving``: tensors that are put into blocks, and back into plain order."""
 
     shares: Mapping[int, float]
-    reordered: tuple[str, ...]
+    entering: tuple[str, ...]
+    leaving: tuple[str, ...]
 
 
 Cut = tuple[int, str]
@@ -93,7 +96,7 @@ class _Walk:
             if not self._taken_in(position):
                 self._kernel(position)
         self._leave_blocks(self.outputs)
-        return Work(self.shares, (*self.entering, *self.leaving))
+        return Work(self.shares, tuple(self.entering), tuple(self.leaving))
 
     def _in_blocks(self, position: int, name: str) -> bool:
         """Whether a node finds this map in blocks; a part cut out of it lies plain."""
@@ -156,10 +159,10 @@ class _Walk:
             elif not self._in_blocks(position, maps[0]):
                 self.entering[maps[0]] = None
             self.blocked.update(made)
-            if kind in (CONVOLUTION, DEPTHWISE):
+            if kind in CONVOLUTIONS:
                 self.takes[made[0]] = frozenset(["activation", "sum"])
             return
-        if kind in (CONVOLUTION, DEPTHWISE, DENSE):
+        if kind == DENSE or kind in CONVOLUTIONS:
             self.takes[made[0]] = frozenset(["activation"])
         if self._stays_blocked(position, op, maps):
             self.blocked.update(made)
@@ -199,15 +202,10 @@ def _makes_blocks(op: Operator) -> bool:
         return False
     if op.type in _POOLS:
         return output.shape[1] % CHANNEL_BLOCK == 0 and sum(map(bool, op.outputs)) == 1
-    if family(op) == DEPTHWISE:
-        return True
-    groups = int(op.attribute("group", 1))
-    return op.type == "Conv" and (
-        groups == 1
-        or all(n // groups % CHANNEL_BLOCK == 0 for n in (op.input_shape()[1], output.shape[1]))
-    )
+    kind = family(op)
+    return kind == DEPTHWISE or (op.type == "Conv" and kind != GROUPED)
 
 
 def _reads_blocks(op: Operator) -> bool:
     """A picture's few channels are read as they are."""
-    return family(op) != CONVOLUTION or op.input_shape()[1] >= CHANNEL_BLOCK
+    return family(op) != STEM

@@ -1,13 +1,15 @@
 """The physically sane law of an operator's time, and what regressors may see beside it.
 
     seconds = (alpha * FLOPs + beta * bytes + gamma * weights + ... + t0) / (1 - felt)
-    felt = min(delta * load, most)
+    felt = delta * load / (1 + fairness * load)
 
 with nothing negative, so that more work never takes less time, also far from every sample. It is
 the parametric fallback of FCPM (Shen 2023; OfpCNN, Yang et al., TPDS 2023), where ``t0`` stands
-outside the quotient and ``most`` is not. Here ``t0`` is CPU time as well, which others' load
-stretches alike; and ``most`` is there because a fair scheduler leaves a thread its share, however
-much others want (half of a core against one other thread).
+outside the quotient and ``fairness`` is not. Here ``t0`` is CPU time as well, which others' load
+stretches alike. Fairness: whoever is busy for a share L of the time while nobody competes gets half
+of the CPU while somebody does, and is busy for twice as long. In a period 1 + L, as long as its
+work and its pauses last then, L is left besides 1 - L: work takes 1 + L times as long, which is the
+law with both at 1. Against a load that always comes first it takes 1 / (1 - L): fairness 0.
 
 What FLOPs and bytes do not tell is how well an engine can use a core: vector kernels make blocks
 of output channels, a few blocks at a time, read a few input channels badly, treat the columns at a
@@ -17,44 +19,43 @@ border one by one, and meet slower memory as data grow. Each is one more term, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Self
 
 import numpy as np
 
-from swath.cost.features import Features
-
-CHANNEL_BLOCK = 16
-"""Output channels that one vector of a current core holds, or a small multiple of it."""
+from swath.cost.features import CHANNEL_BLOCK, FAR, NEAR, Features
 
 BLOCKS_AT_ONCE = 4
-CACHE_SIZES = tuple(2.0**power for power in range(18, 24))
-"""Bytes from which on a byte may cost more: the hinges at the sizes that caches have."""
+QUARTER = CHANNEL_BLOCK // 4
+"""The least that is moved at once."""
 
-SAMPLES_PER_TERM = 3
+CACHE_SIZES = tuple(2.0**power for power in range(17, 24))
+"""Bytes that caches may hold. What is moved beyond one comes from a slower memory, all of it
+where it is twice as much."""
+
+DISTANCES = tuple(NEAR * 2**power for power in range(int(np.log2(FAR / NEAR))))
+"""Bytes read between two uses of the same weights that may make these come from slower memory."""
+
+SAMPLES_PER_TERM = 1
 """With fewer, only FLOPs, bytes, weights and the constant are fitted."""
 
-_ROUNDS = 6
+_ROUNDS = 4
 _FLOOR = 0.02
 _ALTERNATIONS = 2
 _CALM = 0.02
+_COLUMNS = len(fields(Features))
 HIGHEST_LOAD = 0.98
 
 
 def matrix(features: Sequence[Features]) -> np.ndarray:
     """One row per part: the fields of `Features` in their order."""
-    return np.array(
-        [
-            (f.flops, f.read, f.written, f.weights, f.kernel, f.channels, f.width)
-            for f in features
-        ],
-        dtype=float,
-    ).reshape(len(features), 7)  # fmt: skip
+    return np.array([astuple(f) for f in features], dtype=float).reshape(len(features), _COLUMNS)
 
 
 def _derived(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Entries written, height (times batch) of what is written, input channels of an entry."""
-    flops, _, written, _, kernel, channels, width = rows.T
+    flops, _, written, _, kernel, channels, width, _ = rows.T
     entries = np.maximum(1.0, written / 4)
     heights = np.maximum(1.0, entries / (channels * width))
     inputs = np.maximum(1.0, flops / (2 * entries * kernel))
@@ -69,12 +70,12 @@ def basic_terms(rows: np.ndarray) -> np.ndarray:
 
 def all_terms(rows: np.ndarray) -> np.ndarray:
     """Everything that time may grow with."""
-    flops, read, written, weights, kernel, channels, width = rows.T
+    flops, read, written, weights, kernel, channels, width, away = rows.T
     entries, heights, inputs = _derived(rows)
     blocks = np.ceil(channels / CHANNEL_BLOCK)
     rest = blocks % BLOCKS_AT_ONCE
     in_blocks = flops * CHANNEL_BLOCK / channels  # of one block of channels
-    moved = read + written + weights
+    moved = np.maximum(1.0, read + written + weights)
     terms = [
         flops,
         in_blocks * (blocks - rest),
@@ -82,6 +83,7 @@ def all_terms(rows: np.ndarray) -> np.ndarray:
         flops * np.minimum(1.0, (np.sqrt(kernel) - 1) / width),  # columns at the border
         flops / (heights * width),  # weights read again for few entries
         flops * (kernel == 1),
+        entries * kernel,
         entries * kernel * (inputs < CHANNEL_BLOCK),
         read,
         written,
@@ -89,20 +91,28 @@ def all_terms(rows: np.ndarray) -> np.ndarray:
         entries / width,  # once a row of a channel
         heights,
         np.ones(len(rows)),
-        *(np.maximum(0.0, moved - size) for size in CACHE_SIZES),
+        entries / (heights * width),  # once a channel
+        entries * (channels % CHANNEL_BLOCK > 0),  # a block that is not full
+        entries * (channels % QUARTER > 0),
+        entries * (heights * width % CHANNEL_BLOCK > 0),  # channels that begin amid a cache line
+        entries * (heights * width % QUARTER > 0),
+        *(moved * np.clip(np.log2(moved / size), 0.0, 1.0) for size in CACHE_SIZES),
+        *(weights * np.clip(np.log2(away / size), 0.0, 1.0) for size in DISTANCES),
     ]
     return np.stack(terms, axis=1)
 
 
-def learning_features(rows: np.ndarray, load: np.ndarray) -> np.ndarray:
-    """What regressors see: logarithms of sizes and shapes, how full blocks are, the load."""
-    flops, read, written, weights, kernel, channels, width = rows.T
+def learning_features(rows: np.ndarray) -> np.ndarray:
+    """What regressors see: logarithms of sizes and shapes, how full blocks are. Not the load: what
+    it does is the same for all, and few shapes are timed under one."""
+    flops, read, written, weights, kernel, channels, width, away = rows.T
     _, heights, inputs = _derived(rows)
     blocks = np.ceil(channels / CHANNEL_BLOCK)
     columns = [
         np.log(np.maximum(1.0, flops)),
         np.log(np.maximum(1.0, read + written + weights)),
         np.log(np.maximum(1.0, weights)),
+        np.log(np.clip(away, NEAR, FAR) / NEAR),
         np.log(np.maximum(1.0, read) / np.maximum(1.0, written)),
         np.log(kernel),
         np.log(channels),
@@ -113,8 +123,10 @@ def learning_features(rows: np.ndarray, load: np.ndarray) -> np.ndarray:
         np.log(np.ceil(blocks / BLOCKS_AT_ONCE) * BLOCKS_AT_ONCE / blocks),
         1 / width,
         1 / heights,
-        load,
-        -np.log(1 - load),
+        channels % CHANNEL_BLOCK > 0,
+        channels % QUARTER > 0,
+        heights * width % CHANNEL_BLOCK > 0,
+        heights * width % QUARTER > 0,
     ]
     return np.stack(columns, axis=1)
 
@@ -122,16 +134,14 @@ def learning_features(rows: np.ndarray, load: np.ndarray) -> np.ndarray:
 def relative_fit(terms: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Coefficients >= 0 of ``target ~ terms @ coefficients``, small in mean absolute relative error
     (non-negative least squares, reweighted towards absolute errors)."""
-    from sklearn.linear_model import LinearRegression
+    from scipy.optimize import nnls  # type: ignore[import-untyped]
 
     scale = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
     relative = terms / scale / target[:, None]
     weight = np.ones(len(target))
     coefficients = np.zeros(terms.shape[1])
     for _ in range(_ROUNDS):
-        model = LinearRegression(positive=True, fit_intercept=False)
-        model.fit(relative * weight[:, None], weight)
-        coefficients = np.asarray(model.coef_)
+        coefficients, _ = nnls(relative * weight[:, None], weight)
         error = np.abs(relative @ coefficients - 1)
         weight = 1 / np.sqrt(np.maximum(error, _FLOOR))
     return np.asarray(coefficients / scale)
@@ -142,17 +152,18 @@ class Stretch:
     """How others' load makes work last longer: see the law above."""
 
     delta: float
-    most: float
+    fairness: float
 
-    def of(self, load: np.ndarray) -> np.ndarray:
-        """Factor on the time of an idle device."""
-        return np.asarray(1 / (1 - np.minimum(self.delta * load, self.most)))
+    def of(self, load: np.ndarray | float) -> np.ndarray:
+        """Factor on the time of an idle device; ``load`` at most `HIGHEST_LOAD`."""
+        return np.asarray(1 / (1 - self.delta * load / (1 + self.fairness * load)))
 
 
+FAIR = Stretch(1.0, 1.0)
 NO_STRETCH = Stretch(0.0, 0.0)
 _STRETCHES = tuple(
-    Stretch(float(delta), most)
-    for most in (HIGHEST_LOAD, 0.75, 2 / 3, 0.5)
+    Stretch(float(delta), float(fairness))
+    for fairness in np.linspace(1.0, 0.0, 5)
     for delta in np.linspace(1.0, 0.0, 41)
 )
 
@@ -166,14 +177,21 @@ class Parametric:
     coefficients_: np.ndarray
     stretch_: Stretch
 
-    def fit(self, rows: np.ndarray, load: np.ndarray, seconds: np.ndarray) -> Self:
-        """``rows``: as `matrix` gives; ``load`` and ``seconds``: one per row."""
-        self.stretch_ = _stretch_of(rows, load, seconds)
+    def fit(
+        self,
+        rows: np.ndarray,
+        load: np.ndarray,
+        seconds: np.ndarray,
+        stretch: Stretch | None = None,
+    ) -> Self:
+        """``rows``: as `matrix` gives; ``load`` and ``seconds``: one per row; ``stretch``: what
+        load does, where that is known."""
         self._terms = _affordable_terms(len(rows))
         terms = self._terms(rows)
+        self.stretch_ = stretch or _stretch_of(rows, load, seconds)
         for _ in range(_ALTERNATIONS):
             self.coefficients_ = relative_fit(terms, seconds / self.stretch_.of(load))
-            if load.max() == 0:
+            if stretch is not None or load.max() == 0:
                 break
             self.stretch_ = _best_stretch(terms @ self.coefficients_, load, seconds)
         return self
@@ -184,7 +202,7 @@ class Parametric:
         return np.asarray(np.maximum(alone * self.stretch_.of(load), 1e-9))
 
 
-_TERMS = all_terms(np.ones((1, 7))).shape[1]
+_TERMS = all_terms(np.ones((1, _COLUMNS))).shape[1]
 
 
 def _affordable_terms(samples: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -199,6 +217,11 @@ def _stretch_of(rows: np.ndarray, load: np.ndarray, seconds: np.ndarray) -> Stre
     terms = _affordable_terms(int(calm.sum()))
     alone = relative_fit(terms(rows[calm]), seconds[calm])
     return _best_stretch(terms(rows) @ alone, load, seconds)
+
+
+def stretch_of_ratios(load: np.ndarray, ratios: np.ndarray) -> Stretch:
+    """What makes work last longer by these ratios under these loads."""
+    return _best_stretch(np.ones(len(load)), load, ratios)
 
 
 def _best_stretch(alone: np.ndarray, load: np.ndarray, seconds: np.ndarray) -> Stretch:

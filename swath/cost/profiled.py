@@ -12,9 +12,14 @@ from swath.cluster.profile import DeviceProfile, MessageSample
 from swath.cost.cost import NO_COOLING, TILE_OVERHEAD, Cooling, Costs, MessageCost, Quota
 from swath.cost.curves import Curves
 from swath.cost.fcpm import fitted
-from swath.cost.features import CONVOLUTION, Features
+from swath.cost.features import (
+    BLOCKING,
+    CONVOLUTION,
+    UNBLOCKING,
+    Features,
+)
 from swath.cost.kernels import Cut, Work, cuts_of, work_of
-from swath.cost.parametric import HIGHEST_LOAD, relative_fit
+from swath.cost.parametric import FAIR, HIGHEST_LOAD, relative_fit
 from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
 from swath.ops import Demand, Operator, Region
@@ -31,8 +36,9 @@ class ProfiledDevice:
 
     def __init__(self, profile: DeviceProfile, load: float = 0.0) -> None:
         """``load``: share of the CPU that others use now."""
-        self.curves = Curves(fitted(profile.samples), load)
-        self.slowdown = 1 / (1 - min(load, HIGHEST_LOAD))
+        self.curves = Curves(fitted(profile.samples, tuple(sorted(profile.chosen.items()))), load)
+        stretch = self.curves.model.stretch_ or FAIR
+        self.slowdown = float(stretch.of(min(load, HIGHEST_LOAD)))
         self.overhead = profile.overhead * self.slowdown
         self.copy = profile.copy * self.slowdown
         self.request = profile.request * self.slowdown
@@ -100,7 +106,9 @@ class ProfiledCosts(Costs):
         if known is None:
             return super().node(device, graph, position, demand)
         share = self._work(graph, tuple(range(len(graph.nodes)))).shares.get(position, 1.0)
-        return share * known.curves.seconds(graph.operators[position], demand) if share else 0.0
+        if not share:
+            return 0.0
+        return share * known.curves.seconds(graph.operators[position], demand, graph.weight_bytes)
 
     def tile(self, device: str, graph: Graph, geometry: TileGeometry) -> float:
         """One tile, alone on its device: its kernels, fused as the engine fuses them, and the
@@ -110,15 +118,18 @@ class ProfiledCosts(Costs):
             return super().tile(device, graph, geometry)
         cuts = cuts_of(graph, geometry)
         work = self._work(graph, tuple(geometry.demands), cuts)
+        away = graph.weight_bytes
         seconds = known.overhead
         for position, demand in geometry.demands.items():
+            op = graph.operators[position]
             share = work.shares.get(position, 1.0)
             if share:
-                seconds += share * known.curves.seconds(graph.operators[position], demand)
-        for name in work.reordered:
-            region = _held(graph, geometry, name)
-            if region is not None:
-                seconds += known.curves.reordering(graph.tensors[name], region)
+                seconds += share * known.curves.seconds(op, demand, away)
+        for kind, names in ((BLOCKING, work.entering), (UNBLOCKING, work.leaving)):
+            for name in names:
+                region = _held(graph, geometry, name)
+                if region is not None:
+                    seconds += known.curves.reordering(kind, graph.tensors[name], region)
         for position, name in cuts:
             index = graph.nodes[position].reads.index(name)
             region = geometry.demands[position].inputs[index]

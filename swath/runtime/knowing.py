@@ -18,7 +18,7 @@ from swath.errors import ClusterError
 from swath.runtime.coordinator import Coordinator
 from swath.runtime.install import understanding
 from swath.runtime.profiling.asking import Asker
-from swath.runtime.profiling.effort import QUICK
+from swath.runtime.profiling.effort import BRIEF
 from swath.runtime.profiling.kept import kept_profile
 from swath.runtime.profiling.links import link_profiles
 
@@ -69,7 +69,7 @@ def brief_profile(coordinator: Coordinator, devices: Sequence[str], step: Step) 
     return kept_profile(
         coordinator,
         devices,
-        QUICK,
+        BRIEF,
         lambda what, done, total: step(f"measuring {what}, this once: {done} of {total}"),
     )
 

@@ -11,7 +11,7 @@ from swath.cluster.profile_file import profile_path, save_profile
 
 MODEL = "zoo:squeezenet@32x32"
 DEVICES = "devices: [{name: a, gflops: 5}, {name: b, gflops: 5}]"
-SAMPLE = Sample("convolution", "Conv", 1e9, 4e5, 4e5, 1e5, 9.0, 64.0, 56.0, 0.0, 0.01)
+SAMPLE = Sample("convolution", "Conv", 1e9, 4e5, 4e5, 1e5, 9.0, 64.0, 56.0, 2e7, 0.0, 0.01)
 
 
 def write_profile(folder: Path, name: str, device: str) -> None:

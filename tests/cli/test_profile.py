@@ -40,7 +40,7 @@ def test_profiles_and_a_cluster_file_that_names_them(swath, tmp_path):
     for device in report["devices"]:
         assert device["gflops"] > 0
         assert device["samples"] > 100
-        assert set(device["accuracy"]) >= {"convolution", "depthwise", "dense", "edge"}
+        assert set(device["accuracy"]) >= {"convolution", "depthwise", "dense", "unblocking"}
         assert load_profile(tmp_path / device["path"]).device == device["name"]
     assert len(load_links(tmp_path / report["links_path"])) == len(report["links"]) == 2
 

@@ -29,7 +29,7 @@ from swath.errors import ClusterError
 
 MACHINE = Machine("Some CPU @ 2 GHz", "x86_64", 4, "onnxruntime 1.31.1", 1)
 SAMPLE = Sample(
-    "convolution", "Conv 3x3", 1e9, 4e5, 4e5, 1e5, 9.0, 64.0, 56.0, 0.0, 0.01
+    "convolution", "Conv 3x3", 1e9, 4e5, 4e5, 1e5, 9.0, 64.0, 56.0, 2e7, 0.0, 0.01
 )  # fmt: skip
 PROFILE = DeviceProfile(
     device="pi-a",
@@ -42,6 +42,7 @@ PROFILE = DeviceProfile(
     copy=3e-11,
     request=1e-4,
     accuracy={"convolution": 0.97},
+    chosen={"convolution": "ridge"},
 )
 
 numbers = st.floats(0, 1e15, allow_nan=False, allow_infinity=False)

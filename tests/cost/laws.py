@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from swath.cluster.profile import DeviceProfile, Machine, MessageSample, Sample
+from swath.cost.features import NEAR
 
 GFLOPS = 50e9
 BYTES_PER_SECOND = 10e9
@@ -36,7 +37,7 @@ def convolutions(
         sample = Sample(
             "convolution", f"{number}", 2 * kernel * inputs * entries, 4.0 * inputs * rows * width,
             4 * entries, 4 * kernel * inputs * outputs, kernel, outputs, width,
-            loads[number % len(loads)], 0.0,
+            NEAR, loads[number % len(loads)], 0.0,
         )  # fmt: skip
         samples.append(replace(sample, seconds=law(sample)))
     return samples
@@ -51,8 +52,9 @@ def moving(family: str, count: int, seconds_per_byte: float) -> list[Sample]:
         nbytes = 4.0 * channels * side * side
         seconds = 2e-6 + 2 * nbytes * seconds_per_byte
         sample = Sample(
-            family, f"{number}", nbytes / 4, nbytes, nbytes, 0.0, 1.0, channels, side, 0.0, seconds
-        )
+            family, f"{number}", nbytes / 4, nbytes, nbytes, 0.0, 1.0, channels, side, NEAR, 0.0,
+            seconds,
+        )  # fmt: skip
         samples.append(sample)
     return samples
 

@@ -10,7 +10,7 @@ import pytest
 import swath
 from swath.cost.curves import Curves
 from swath.cost.fcpm import FCPM
-from swath.cost.features import FREE, describe, family
+from swath.cost.features import BLOCKING, FREE, describe, family
 from swath.graph.graph import Graph
 from swath.ops import Region, Tensor
 from tests.cost.laws import convolutions, moving, plain_law
@@ -18,7 +18,7 @@ from tests.cost.laws import convolutions, moving, plain_law
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    return swath.load("zoo:mobilenet_v2@64x64")
+    return swath.load("zoo:resnet18@128x128")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def noisy() -> FCPM:
 
 @pytest.fixture(scope="module")
 def exact() -> Curves:
-    return Curves(FCPM().fit(convolutions(40) + moving("edge", 20, 2e-10)))
+    return Curves(FCPM().fit(convolutions(40) + moving(BLOCKING, 20, 2e-10)))
 
 
 def convolution(graph: Graph) -> int:
@@ -109,9 +109,11 @@ def test_load_stretches_curves(graph: Graph) -> None:
 
 def test_reordering_costs_by_the_part(exact: Curves, noisy: FCPM) -> None:
     tensor = Tensor((1, 32, 28, 28), "float32", 4)
-    half = exact.reordering(tensor, tensor.whole.replace(2, (0, 14)))
-    assert 0 < half < exact.reordering(tensor, tensor.whole)
-    assert Curves(noisy).reordering(tensor, tensor.whole) == 0, "an engine that never reorders"
+    half = exact.reordering(BLOCKING, tensor, tensor.whole.replace(2, (0, 14)))
+    assert 0 < half < exact.reordering(BLOCKING, tensor, tensor.whole)
+    assert Curves(noisy).reordering(BLOCKING, tensor, tensor.whole) == 0, (
+        "an engine that never reorders"
+    )
 
 
 def test_every_operator_can_be_looked_up(noisy: FCPM) -> None:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 
 from swath.cluster.profile import Sample
-from swath.cost.fcpm import CANDIDATES, FCPM, PARAMETRIC, REGRESSORS
-from swath.cost.features import Features
-from swath.cost.parametric import Parametric, matrix
+from swath.cost.fcpm import CANDIDATES, FCPM, PARAMETRIC, REGRESSORS, features_of
+from swath.cost.features import FAR, NEAR
+from swath.cost.parametric import FAIR, Parametric, matrix
 from swath.errors import ClusterError
 from tests.cost.laws import BYTES_PER_SECOND, FIXED, GFLOPS, convolutions, moving, plain_law
 
 
-def features(sample: Sample) -> Features:
-    return Features(
-        sample.flops, sample.read, sample.written, sample.weights, sample.kernel, sample.channels,
-        sample.width,
-    )  # fmt: skip
-
-
 def test_a_few_samples_give_the_published_law_back() -> None:
     samples = convolutions(10)
-    rows = matrix([features(sample) for sample in samples])
+    rows = matrix([features_of(sample) for sample in samples])
     seconds = np.array([sample.seconds for sample in samples])
     law = Parametric().fit(rows, np.zeros(10), seconds)
     assert law.coefficients_ == pytest.approx(
@@ -32,19 +27,18 @@ def test_a_few_samples_give_the_published_law_back() -> None:
     assert (law.coefficients_ >= 0).all()
 
 
-def test_load_stretches_and_a_fair_scheduler_bounds_it() -> None:
+def test_load_stretches_as_a_fair_scheduler_lets_it() -> None:
     loads = (0.0, 0.2, 0.4, 0.6, 0.8)
 
     def fair(sample: Sample) -> float:
-        alone = plain_law(sample) * (1 - sample.load)
-        return alone / (1 - min(sample.load, 0.5))
+        return plain_law(sample) * (1 - sample.load) * (1 + sample.load)
 
     model = FCPM(candidates=[PARAMETRIC]).fit(convolutions(100, fair, loads))
-    assert model.models_["convolution"].law.stretch_.most == 0.5
-    one = [features(convolutions(1)[0])]
+    assert model.models_["convolution"].law.stretch_ == FAIR
+    one = [features_of(convolutions(1)[0])]
     idle, half, most = (model.predict("convolution", one, load)[0] for load in (0.0, 0.4, 0.8))
-    assert half / idle == pytest.approx(1 / 0.6, rel=0.02)
-    assert most / idle == pytest.approx(2, rel=0.02)
+    assert half / idle == pytest.approx(1.4, rel=0.02)
+    assert most / idle == pytest.approx(1.8, rel=0.02)
 
 
 def test_few_shapes_are_left_to_the_law() -> None:
@@ -79,8 +73,17 @@ def test_every_regressor_mends_what_the_law_misses(name: str) -> None:
     train, test = convolutions(160, skewed)[:120], convolutions(160, skewed)[120:]
     model = FCPM(candidates=[name]).fit(train)
     measured = np.array([sample.seconds for sample in test])
-    predicted = model.predict("convolution", [features(sample) for sample in test])
+    predicted = model.predict("convolution", [features_of(sample) for sample in test])
     assert 1 - np.abs(predicted / measured - 1).mean() > 0.85
+
+
+def test_what_was_chosen_before_is_fitted_alone() -> None:
+    samples = convolutions(40)
+    again = FCPM(chosen={"convolution": "ridge", "softmax": "linear"}).fit(samples)
+    assert again.chosen_ == {"convolution": "ridge"}
+    assert again.accuracy_ == {}, "nothing was tried"
+    stranger = FCPM(chosen={"convolution": "an older version's"}).fit(samples)
+    assert stranger.chosen_["convolution"] in CANDIDATES
 
 
 def test_accuracy_is_of_shapes_that_were_held_out() -> None:
@@ -91,7 +94,7 @@ def test_accuracy_is_of_shapes_that_were_held_out() -> None:
         for sample in [_scaled(one, 2.0 if number % 2 else 0.5)] * 3
     ]
     model = FCPM(candidates=["nearest_neighbours"]).fit(samples)
-    seen = model.predict("convolution", [features(sample) for sample in samples])
+    seen = model.predict("convolution", [features_of(sample) for sample in samples])
     assert np.abs(seen / [sample.seconds for sample in samples] - 1).mean() < 0.01
     assert model.accuracy_["convolution"] < 0.7
 
@@ -106,7 +109,7 @@ def test_fitting_again_gives_the_same_model() -> None:
     rng = np.random.default_rng(3)
     samples = convolutions(60, lambda sample: plain_law(sample) * rng.uniform(0.8, 1.2))
     first, second = FCPM().fit(samples), FCPM().fit(samples)
-    probe = [features(sample) for sample in convolutions(5)]
+    probe = [features_of(sample) for sample in convolutions(5)]
     assert first.chosen_ == second.chosen_
     assert first.accuracy_ == second.accuracy_
     assert (first.predict("convolution", probe) == second.predict("convolution", probe)).all()
@@ -120,18 +123,44 @@ def test_regressors_clone_as_scikit_learn_wants() -> None:
 
 def test_far_from_every_sample_it_stays_sane() -> None:
     model = FCPM(candidates=["polynomial"]).fit(convolutions(40))
-    small = features(convolutions(1)[0])
-    huge = Features(
-        small.flops * 1e4, small.read * 1e2, small.written * 1e2, small.weights * 1e2,
-        small.kernel, small.channels, small.width,
+    small = features_of(convolutions(1)[0])
+    huge = replace(
+        small, flops=small.flops * 1e4, read=small.read * 1e2, written=small.written * 1e2,
+        weights=small.weights * 1e2,
     )  # fmt: skip
     one, other = model.predict("convolution", [small, huge])
     assert one * 1e2 < other < one * 1e5
 
 
+def test_weights_from_afar_take_longer() -> None:
+    """As long as a byte that comes from slower memory takes, and no longer the farther it is."""
+
+    def far(sample: Sample) -> float:
+        return plain_law(sample) + sample.weights * (2e-10 if sample.away > 2 * NEAR else 0.0)
+
+    samples = [replace(s, away=FAR) if n % 2 else s for n, s in enumerate(convolutions(200))]
+    samples = [replace(sample, seconds=far(sample)) for sample in samples]
+    model = FCPM(candidates=[PARAMETRIC]).fit(samples)
+    sample = convolutions(1)[0]
+    near, away, beyond = model.predict(
+        "convolution", [replace(features_of(sample), away=away) for away in (NEAR, FAR, 8 * FAR)]
+    )
+    assert away - near == pytest.approx(sample.weights * 2e-10, rel=0.05)
+    assert beyond == away
+
+
+def test_what_load_does_is_learnt_from_shapes_timed_with_and_without() -> None:
+    alone = convolutions(40)
+    loaded = [replace(s, load=0.5, seconds=1.5 * s.seconds) for s in alone[:5]]
+    model = FCPM().fit([*alone, *loaded])
+    assert model.stretch_ is not None
+    assert model.stretch_.of(0.5) == pytest.approx(1.5, rel=0.02)
+    assert FCPM().fit(alone).stretch_ is None
+
+
 def test_a_family_without_samples_is_told_from_the_others() -> None:
     model = FCPM().fit(convolutions(30) + moving("elementwise", 30, 1e-10))
-    found = model.predict("pooling", [features(moving("pooling", 1, 0.0)[0])])
+    found = model.predict("softmax", [features_of(moving("softmax", 1, 0.0)[0])])
     assert 0 < found[0] < 1
 
 

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import swath
-from swath.cost.features import FAMILIES, FREE, describe, edge, family, taps_on_map
+from swath.cost.features import (
+    FAMILIES,
+    FREE,
+    UNBLOCKING,
+    describe,
+    family,
+    moving,
+    taps_on_map,
+)
 from swath.graph.graph import Graph
 from swath.ops import Demand, Operator, Region, Tensor
 from swath.ops.window import Window
@@ -34,15 +42,13 @@ def test_a_convolution_is_told_from_a_depthwise_one(mobilenet: Graph) -> None:
     kinds = {
         family(op): int(op.attribute("group", 1)) for op in mobilenet.operators if op.type == "Conv"
     }
-    assert kinds["convolution"] == 1
+    assert kinds["stem"] == kinds["pointwise"] == 1
     assert kinds["depthwise"] > 1
 
 
 def test_rows_read_all_weights_and_channels_their_own(mobilenet: Graph) -> None:
     position = next(
-        position
-        for position, op in enumerate(mobilenet.operators)
-        if family(op) == "convolution" and op.input_shape(1)[2:] == (1, 1)
+        position for position, op in enumerate(mobilenet.operators) if family(op) == "pointwise"
     )
     op = mobilenet.operators[position]
     _, channels, height, width = op.output_shape()
@@ -85,21 +91,27 @@ def test_taps_on_padding_do_not_count(
 
 
 def test_reordering_reads_and_writes_the_map_once() -> None:
-    features = edge(Region.whole((1, 32, 7, 14)), itemsize=4)
+    features = moving(UNBLOCKING, Region.whole((1, 32, 7, 14)), itemsize=4)
     assert features.read == features.written == 4 * 32 * 7 * 14
     assert (features.channels, features.width) == (32, 14)
 
 
+def test_of_a_block_that_is_not_full_the_whole_is_read() -> None:
+    features = moving(UNBLOCKING, Region.whole((1, 24, 7, 14)), itemsize=4)
+    assert features.written == 4 * 24 * 7 * 14
+    assert features.read == 4 * 32 * 7 * 14
+
+
 def test_a_part_of_the_input_channels_is_a_convolution_too() -> None:
     """Partial results stand along a leading axis, which is no batch of theirs."""
-    shape, made = Tensor((1, 8, 6, 6), "float32", 4), Tensor((2, 1, 4, 6, 6), "float32", 4)
-    weight = Tensor((4, 8, 3, 3), "float32", 4)
-    attributes = {"axes": [1], "bounds": [0, 4, 8], "pads": [1, 1, 1, 1]}
+    shape, made = Tensor((1, 32, 6, 6), "float32", 4), Tensor((2, 1, 4, 6, 6), "float32", 4)
+    weight = Tensor((4, 32, 3, 3), "float32", 4)
+    attributes = {"axes": [1], "bounds": [0, 16, 32], "pads": [1, 1, 1, 1]}
     op = Operator(
         "PartialConv", "swath", 17, attributes, (shape, weight), (made,), (None, None), own_inputs=2
     )
     part = Region([(0, 1), (0, 1), (0, 4), (0, 6), (0, 6)])
-    inputs = (shape.whole.replace(1, (0, 4)), weight.whole.replace(1, (0, 4)))
+    inputs = (shape.whole.replace(1, (0, 16)), weight.whole.replace(1, (0, 16)))
     features = describe(op, 1000, Demand((part,), inputs))
     assert family(op) == "convolution"
     assert (features.channels, features.width, features.kernel) == (4, 6, 9)

@@ -34,6 +34,7 @@ from swath.runtime.lab.coordinator import Block
 from swath.runtime.lab.lab import Lab, check_fit
 from swath.runtime.lab.network import FRAME, PAYLOAD, burst
 from swath.runtime.plain import Milliseconds
+from swath.runtime.profiling.effort import QUICK, Effort
 from swath.simulate import Request, Simulation, make_script, simulate
 from swath.trace.trace import Trace
 
@@ -108,11 +109,20 @@ class LabCluster:
     >>> with LabCluster(swath.load_cluster("cluster.yaml")) as lab:         # doctest: +SKIP
     ...     report = lab.run(graph, lab.plan(graph))
 
-    Raises ClusterError where this machine cannot be a lab, or cannot imitate this cluster.
+    ``effort``: how thoroughly this machine is profiled at first use. Raises ClusterError where this
+    machine cannot be a lab, or cannot imitate this cluster.
     """
 
-    def __init__(self, cluster: Cluster, *, threads: int = 1, progress: Say = _silent) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        threads: int = 1,
+        effort: Effort = QUICK,
+        progress: Say = _silent,
+    ) -> None:
         self.cluster = cluster
+        self._effort = effort
         self.threads = threads
         self._say = progress
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -185,6 +195,7 @@ class LabCluster:
         profile = self._remote.call(
             "profile",
             self.cluster.workers[-1].name,
+            self._effort,
             progress=lambda what, done, total: self._say(f"measuring {what}: {done} of {total}"),
         )
         costs = costs_for(

@@ -26,7 +26,7 @@ from swath.runtime.clusters import ClusterSession
 from swath.runtime.coordinator import Coordinator, Deployment
 from swath.runtime.plain import PlainRuntime
 from swath.runtime.profiling.asking import Asker
-from swath.runtime.profiling.effort import QUICK
+from swath.runtime.profiling.effort import QUICK, Effort
 from swath.runtime.profiling.kept import kept_profile
 from swath.runtime.profiling.links import link_profiles
 from swath.runtime.verify import Difference, compare
@@ -81,11 +81,11 @@ class LabCoordinator:
         self._coordinator.wait_for(names, JOIN_TIMEOUT)
         self._session = ClusterSession(self._coordinator, cluster, threads)
 
-    def profile(self, device: str) -> DeviceProfile:
+    def profile(self, device: str, effort: Effort) -> DeviceProfile:
         """The profile of a device: kept from earlier, or measured now, unhindered."""
         assert self._coordinator is not None
         others = [name for name in self._coordinator.workers() if name != device]
-        return kept_profile(self._coordinator, [device, *others], QUICK, self._report, "lab")
+        return kept_profile(self._coordinator, [device, *others], effort, self._report, "lab")
 
     def link(self, sender: str, receiver: str) -> LinkProfile:
         """The link between two devices as it is without any shaping."""

@@ -63,7 +63,11 @@ class Answers:
         from swath.runtime.profiling.kernels import Timed
 
         timed = Timed(model, asked["weights"], asked["inputs"], self._threads)
-        return {"kernels": [astuple(kernel) for kernel in timed.kernels(asked["seconds"])]}
+        return {
+            "kernels": [
+                astuple(kernel) for kernel in timed.kernels(asked["seconds"], asked["swept"])
+            ]
+        }
 
     def _chain(self, model: bytes, asked: dict[str, Any]) -> object:
         """Its kernels without a load, and the whole by the clock, without and under each load."""
@@ -72,7 +76,7 @@ class Answers:
 
         timed = Timed(model, asked["weights"], asked["inputs"], self._threads)
         seconds = float(asked["seconds"])
-        kernels = [astuple(kernel) for kernel in timed.kernels(seconds / 4)]
+        kernels = [astuple(kernel) for kernel in timed.kernels(seconds / 4, asked["swept"])]
         wall = timed.wall()
         alone = wall.mean(seconds / 2)
         loaded = []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.cluster.profile import Machine
+from swath.cost.features import NEAR
 from swath.errors import FabricError, WorkerError
 from swath.fabric.fabric import Address
 from swath.runtime.coordinator import Coordinator
@@ -17,8 +18,8 @@ from swath.runtime.install import hear, understanding
 from swath.runtime.profiling.answers import address_to_json, question, spent_from_json
 from swath.runtime.profiling.echo import Exchange, RoundTrips, Spent
 from swath.runtime.profiling.kernels import Kernel
-from swath.runtime.profiling.networks import TimedTile
 from swath.runtime.profiling.samples import Timing, timings
+from swath.runtime.profiling.tiles import TimedTile
 
 ANSWER_TIMEOUT = 120.0
 """Seconds for a measurement; it takes about one where the device is as quick as most."""
@@ -53,9 +54,10 @@ class Asker:
             places = tuple(str(place) for place in said["address"]["places"])
             return Address(device, places, str(said["address"]["token"]))
 
-    def kernels(self, device: str, tile: TimedTile, seconds: float) -> list[Timing]:
-        """The kernels of a tile, timed one by one."""
-        said = self._ask(device, "kernels", tile.model.model, seconds=seconds, **_shapes(tile))
+    def kernels(self, device: str, tile: TimedTile, seconds: float, swept: int) -> list[Timing]:
+        """The kernels of a tile, timed one by one; ``swept``: bytes that are read before each."""
+        details: dict[str, Any] = {"seconds": seconds, "swept": swept, **_shapes(tile)}
+        said = self._ask(device, "kernels", tile.model.model, **details)
         with understanding(device):
             return timings(tile, _kernels(said["kernels"]))
 
@@ -63,8 +65,8 @@ class Asker:
         self, device: str, chain: TimedTile, seconds: float, loads: Sequence[float]
     ) -> tuple[list[Timing], list[tuple[float, float]]]:
         """The kernels of a chain without a load; (load, slowdown) of the whole under each load."""
-        details: dict[str, Any] = {"seconds": seconds, "loads": loads, **_shapes(chain)}
-        said = self._ask(device, "chain", chain.model.model, **details)
+        details: dict[str, Any] = {"seconds": seconds, "loads": loads, "swept": NEAR}
+        said = self._ask(device, "chain", chain.model.model, **details, **_shapes(chain))
         with understanding(device):
             slowdowns = [(float(load), float(times)) for load, times in said["slowdowns"]]
             return timings(chain, _kernels(said["kernels"])), slowdowns

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from swath.graph.geometry import tile_geometry
-from swath.graph.tile import extract_tile
+from swath.cost.features import FAMILIES
 from swath.runtime.profiling.layers import Layers
-from swath.runtime.profiling.networks import TimedTile
+from swath.runtime.profiling.tiles import TimedTile, whole_tile
 
 LENGTH = 6
 
 
 def draw_chain(name: str) -> TimedTile:
     """The chain of this name, one of `CHAINS`."""
-    graph = CHAINS[name]().graph()
-    outputs = {graph.outputs[0]: graph.tensors[graph.outputs[0]].whole}
-    geometry = tile_geometry(graph, range(len(graph.nodes)), outputs)
-    model = extract_tile(graph, range(len(graph.nodes)), outputs, geometry)
-    return TimedTile(graph, geometry, model)
+    return whole_tile(CHAINS[name]().graph(), frozenset(FAMILIES))
 
 
 def _convolutions(channels: int, side: int, kernel: int) -> Callable[[], Layers]:
@@ -115,4 +110,4 @@ CHAINS: dict[str, Callable[[], Layers]] = {
     "convolution-narrow": _convolutions(24, 56, 3),
     "convolution-deep": _convolutions(384, 7, 3),
 }
-"""The first nine hold every family."""
+"""By name."""

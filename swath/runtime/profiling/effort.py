@@ -25,13 +25,26 @@ class Effort:
     rounds: int
 
 
+BRIEF = Effort(
+    kind="brief",
+    tiles=24,
+    most_flops=1e8,
+    tile_seconds=0.0,
+    budget=3.0,
+    chains=(),
+    loads=(),
+    chain_seconds=0.0,
+    rounds=3,
+)
+"""Under five seconds: for whoever runs a model on devices that nobody has profiled."""
+
 QUICK = Effort(
     kind="quick",
-    tiles=63,
+    tiles=300,
     most_flops=3e8,
-    tile_seconds=0.06,
-    budget=7.0,
-    chains=tuple(CHAINS)[:8],
+    tile_seconds=0.04,
+    budget=11.0,
+    chains=("convolution-3", "depthwise", "elementwise"),
     loads=(0.4, 0.8),
     chain_seconds=0.3,
     rounds=5,
@@ -40,9 +53,9 @@ QUICK = Effort(
 
 FULL = Effort(
     kind="full",
-    tiles=252,
+    tiles=1350,
     most_flops=4e9,
-    tile_seconds=0.3,
+    tile_seconds=0.1,
     budget=None,
     chains=tuple(CHAINS),
     loads=(0.2, 0.4, 0.6, 0.8),
@@ -51,5 +64,5 @@ FULL = Effort(
 )
 """Some minutes per device."""
 
-EFFORTS = (QUICK, FULL)
+EFFORTS = (BRIEF, QUICK, FULL)
 """From the least to the most."""

@@ -20,7 +20,13 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from swath.engine.session import BoundSession, disabled_optimizers, session_options, view
+from swath.engine.session import (
+    BoundSession,
+    Session,
+    disabled_optimizers,
+    session_options,
+    view,
+)
 from swath.runtime.instance import aligned_bytes
 
 WARM_UP = 2
@@ -29,8 +35,7 @@ WARM_UP = 2
 FEWEST_RUNS = 15
 MOST_RUNS = 120
 
-SWEPT_BYTES = 16 << 20
-"""More than a core's own cache holds."""
+NEARNESS = 0.1
 
 TRUNCATION = 0.5e-6
 """Seconds that ONNX Runtime's durations lack on average: it drops what is no whole microsecond."""
@@ -65,24 +70,32 @@ class Timed:
         }
         self._inputs = {name: aligned(made_up(shape)) for name, shape in inputs.items()}
 
-    def kernels(self, seconds: float) -> list[Kernel]:
-        """Each kernel's time: the mean of the middle half of at least `FEWEST_RUNS` runs, which is
-        a median with a finer grain than whole microseconds.
+    def kernels(self, seconds: float, swept: int) -> list[Kernel]:
+        """Each kernel's time, typical of at least `FEWEST_RUNS` runs, as if in the midst of a whole
+        model: a twin of the session with weights of its own runs before, so that code and working
+        memory are in the cache, and weights are not.
 
-        ``seconds``: for how long, where so many runs take less.
+        ``seconds``: for how long, where so many runs take less. ``swept``: bytes that are read
+        before each run, which say how far away weights are then.
         """
+        sweep = np.ones(swept // 4, np.float32)  # Zeros would be one page of memory, mapped often.
         with tempfile.TemporaryDirectory(prefix="swath-") as folder:
             options = session_options(self._threads)
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
+            options.add_session_config_entry("session.use_env_allocators", "1")
+            twin = self._twin()
             session = self._session(options)
-            bound = self._bound(session)
+            outputs = _outputs(session)
+            bound = BoundSession(session, self._inputs, outputs)
+            before = twin.bind(self._inputs, outputs)
             deadline = time.perf_counter() + seconds
             runs = 0
             while runs < WARM_UP + FEWEST_RUNS or (
                 runs < WARM_UP + MOST_RUNS and time.perf_counter() < deadline
             ):
-                _sweep().sum()
+                sweep.sum()
+                before.run()
                 self._write_inputs()
                 bound.run()
                 runs += 1
@@ -91,7 +104,13 @@ class Timed:
 
     def wall(self) -> Wall:
         """The model as a whole, ready to be timed again and again."""
-        return Wall(self._bound(self._session(session_options(self._threads))))
+        session = self._session(session_options(self._threads))
+        return Wall(BoundSession(session, self._inputs, _outputs(session)))
+
+    def _twin(self) -> Session:
+        """The same once more, in the same working memory, as tiles of one worker share it."""
+        weights = {name: value.numpy() for name, value in self._weights.items()}
+        return Session(self._model, weights, self._threads, shared_arena=True)
 
     def _write_inputs(self) -> None:
         """As whoever hands a tile its inputs does: they are in the cache when it starts."""
@@ -107,13 +126,6 @@ class Timed:
             providers=["CPUExecutionProvider"],
             disabled_optimizers=disabled_optimizers(self._model),
         )
-
-    def _bound(self, session: ort.InferenceSession) -> BoundSession:
-        outputs = {
-            value.name: aligned(np.zeros(value.shape, np.float32))
-            for value in session.get_outputs()
-        }
-        return BoundSession(session, self._inputs, outputs)
 
 
 class Wall:
@@ -134,6 +146,12 @@ class Wall:
         return passed / runs
 
 
+def _outputs(session: ort.InferenceSession) -> dict[str, np.ndarray]:
+    return {
+        value.name: aligned(np.zeros(value.shape, np.float32)) for value in session.get_outputs()
+    }
+
+
 def copy_seconds_per_byte() -> float:
     """Of boxes copied into larger ones, as halos are put together and parts cut out."""
     found = []
@@ -151,11 +169,12 @@ def copy_seconds_per_byte() -> float:
     return statistics.median(found)
 
 
-def middle_mean(values: Sequence[float]) -> float:
-    """Mean of the middle half."""
-    ordered = sorted(values)
-    quarter = len(ordered) // 4
-    return statistics.fmean(ordered[quarter : len(ordered) - quarter])
+def typical(values: Sequence[float], grain: float) -> float:
+    """Mean of those near the median: it is finer than the clock's ``grain``, and whoever was
+    interrupted does not count."""
+    middle = statistics.median_low(values)
+    reach = max(grain, NEARNESS * middle)
+    return statistics.fmean(value for value in values if abs(value - middle) <= reach)
 
 
 def made_up(shape: Sequence[int]) -> np.ndarray:
@@ -184,13 +203,6 @@ def made_up_weight(shape: Sequence[int]) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _sweep() -> np.ndarray:
-    """What is read between two runs: it takes the cache that weights would be found in. A whole
-    model reads all others before it comes to the same weights again."""
-    return np.zeros(SWEPT_BYTES // 4, np.float32)
-
-
-@lru_cache(maxsize=1)
 def _pool() -> np.ndarray:
     # A prime number of values, so that rows and channels do not repeat in step.
     return np.random.default_rng(0).standard_normal(1_000_003, dtype=np.float32)
@@ -209,7 +221,7 @@ def _kernels(events: list[dict[str, Any]]) -> list[Kernel]:
             name.removesuffix(_KERNEL),
             about[name]["op_name"],
             _first_shape(about[name]["output_type_shape"]),
-            middle_mean(times[WARM_UP:]) + TRUNCATION,
+            typical(times[WARM_UP:], 2 * TRUNCATION) + TRUNCATION,
         )
         for name, times in durations.items()
     ]

@@ -114,6 +114,15 @@ class Layers:
     def global_pool(self, value: Value) -> Value:
         return self.node("GlobalAveragePool", [value.name], (1, value.channels, 1, 1))
 
+    def reduced(self, kind: str, value: Value) -> Value:
+        """Each channel to one entry."""
+        shape = (1, value.channels, 1, 1)
+        if kind != "ReduceSum":
+            return self.node(kind, [value.name], shape, axes=[2, 3])
+        axes = f"axes{len(self._weights)}"
+        self._weights.append(numpy_helper.from_array(np.array([2, 3]), axes))
+        return self.node(kind, [value.name, axes], shape)
+
     def flatten(self, value: Value) -> Value:
         return self.node("Flatten", [value.name], (1, prod(value.shape[1:])), axis=1)
 
@@ -130,10 +139,37 @@ class Layers:
         shape = (1, channels, *values[0].shape[2:])
         return self.node("Concat", [value.name for value in values], shape, axis=1)
 
+    def cut(self, value: Value, begin: int, rows: int) -> Value:
+        """Some of the rows."""
+        bounds = []
+        for number in (begin, begin + rows, 2):
+            bounds.append(f"bound{len(self._weights)}")
+            self._weights.append(numpy_helper.from_array(np.array([number]), bounds[-1]))
+        shape = (1, value.channels, rows, value.side)
+        return self.node("Slice", [value.name, *bounds], shape)
+
+    def shuffled(self, value: Value, groups: int) -> Value:
+        """Channels in another order: the first of each group, then the second of each."""
+        channels, *sides = value.shape[1:]
+        apart = self._reshaped(value, (1, groups, channels // groups, *sides))
+        shape = (1, channels // groups, groups, *sides)
+        turned = self.node("Transpose", [apart.name], shape, perm=[0, 2, 1, 3, 4])
+        return self._reshaped(turned, value.shape)
+
+    def _reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
+        wanted = f"shape{len(self._weights)}"
+        self._weights.append(numpy_helper.from_array(np.array(shape), wanted))
+        return self.node("Reshape", [value.name, wanted], shape)
+
     def space_to_depth(self, value: Value) -> Value:
         height, width = value.shape[2:]
         shape = (1, value.channels * 4, height // 2, width // 2)
         return self.node("SpaceToDepth", [value.name], shape, blocksize=2)
+
+    def depth_to_space(self, value: Value) -> Value:
+        height, width = value.shape[2:]
+        shape = (1, value.channels // 4, height * 2, width * 2)
+        return self.node("DepthToSpace", [value.name], shape, blocksize=2)
 
     def enlarged(self, value: Value, mode: str) -> Value:
         """Twice the side, by ``nearest`` or ``linear``."""

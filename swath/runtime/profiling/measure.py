@@ -18,17 +18,17 @@ from pathlib import Path
 
 from swath.cluster.profile import DeviceProfile, LinkProfile, Machine, Sample
 from swath.cluster.profile_file import LINKS_FILE, profile_path, save_links, save_profile
-from swath.cost.fcpm import fitted
-from swath.cost.features import CONVOLUTION
+from swath.cost.fcpm import FCPM
+from swath.cost.features import CONVOLUTION, NEAR
 from swath.runtime.coordinator import Coordinator
 from swath.runtime.profiling.asking import Asker, disappearing
 from swath.runtime.profiling.chains import draw_chain
 from swath.runtime.profiling.effort import Effort
 from swath.runtime.profiling.links import measure_links, message_samples
-from swath.runtime.profiling.networks import draw_tile
 from swath.runtime.profiling.partial import Partial
 from swath.runtime.profiling.samples import Timing
 from swath.runtime.profiling.steps import tile_and_request
+from swath.runtime.profiling.tiles import draw_tile, sweeps
 
 Progress = Callable[[str, int, int], None]
 """(what is measured, how much of it is done, how much there is)."""
@@ -155,6 +155,7 @@ def _finish(
         tile, request = tile_and_request(asker.coordinator, device, here)
         there = asker.exchange(others[0], device, effort.rounds) if others else here
         copy = asker.copy(device)
+    model = FCPM().fit(samples)
     profile = DeviceProfile(
         device=device,
         machine=measured.machine,
@@ -165,7 +166,8 @@ def _finish(
         overhead=_rounded(tile),
         copy=_rounded(copy),
         request=_rounded(request),
-        accuracy=_accuracy(samples),
+        accuracy=_accuracy(model),
+        chosen=model.chosen_,
     )
     path = profile_path(folder, device)
     save_profile(profile, path)
@@ -189,27 +191,30 @@ def _measure_operators(
         if key not in measured:
             chain = draw_chain(name)
             found, slowdowns = asker.chain(device, chain, effort.chain_seconds, effort.loads)
-            measured.add(key, _loaded_samples(found, slowdowns))
+            measured.add(key, _loaded_samples(found, slowdowns, chain.away(NEAR)))
     deadline = time.monotonic() + (effort.budget or float("inf"))
     for number in range(effort.tiles):
         progress(len(effort.chains) + number, total)
         key = f"tile {number}"
         if key not in measured and time.monotonic() < deadline:
             tile = draw_tile(number, effort.most_flops)
-            found = asker.kernels(device, tile, effort.tile_seconds)
-            measured.add(key, (timing.sample() for timing in found))
+            samples: list[Sample] = []
+            for swept in sweeps(number, tile):
+                found = asker.kernels(device, tile, effort.tile_seconds, swept)
+                samples += [timing.sample(away=tile.away(swept)) for timing in found]
+            measured.add(key, samples)
 
 
 def _loaded_samples(
-    found: Sequence[Timing], slowdowns: Sequence[tuple[float, float]]
+    found: Sequence[Timing], slowdowns: Sequence[tuple[float, float]], away: float
 ) -> Iterator[Sample]:
     """One sample of each shape of a chain, without a load and under each: its kernels share the
     CPU with the load as the chain does."""
     by_shape = {timing.shape: timing for timing in found}
     for timing in by_shape.values():
-        yield timing.sample()
+        yield timing.sample(away=away)
         for load, slowdown in slowdowns:
-            yield timing.sample(load, max(1.0, slowdown))
+            yield timing.sample(load, max(1.0, slowdown), away)
 
 
 def gflops(profile: DeviceProfile) -> float:
@@ -219,11 +224,10 @@ def gflops(profile: DeviceProfile) -> float:
     return sum(sample.flops for sample in timed) / seconds / 1e9 if seconds else 0.0
 
 
-def _accuracy(samples: tuple[Sample, ...]) -> Mapping[str, float]:
-    """By family, of the models that these samples would be predicted with; families of a single
-    shape have nothing to be tested on."""
-    found = fitted(samples).accuracy_
-    return {family: round(value, 4) for family, value in found.items() if math.isfinite(value)}
+def _accuracy(model: FCPM) -> Mapping[str, float]:
+    """By family; one of a single shape has nothing to be tested on."""
+    found = model.accuracy_.items()
+    return {family: round(value, 4) for family, value in found if math.isfinite(value)}
 
 
 def _rounded(value: float) -> float:

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 from swath.cluster.profile import Sample
-from swath.cost.features import EDGE, FREE, Features, describe, edge, family
+from swath.cost.features import (
+    BLOCKING,
+    CUTTING,
+    NEAR,
+    UNBLOCKING,
+    Features,
+    describe,
+    family,
+    moving,
+)
+from swath.graph.graph import Graph
 from swath.ops import Operator, Region
 from swath.runtime.profiling.kernels import Kernel
-from swath.runtime.profiling.networks import TimedTile
+from swath.runtime.profiling.tiles import TimedTile
 
 FLOAT_BYTES = 4
 
 SHORTEST = 4e-6
 """Kernels that take less are left out: too short for a clock of whole microseconds."""
 
-_REORDERINGS = frozenset(["ReorderInput", "ReorderOutput"])
+_MOVING = {"ReorderInput": BLOCKING, "ReorderOutput": UNBLOCKING, "Slice": CUTTING}
+"""Kernels that an engine or a tile puts between operators, which only move a map."""
+
+_CROP = "crop "
+"""What the names of a tile's own slices begin with."""
+
+_SILU = "QuickGelu"
+"""The kernel of a SiLU, which bears the name of its Mul; what takes the time is its Sigmoid."""
 
 _COSTLY = frozenset(["Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Add"])
 """What a convolution's kernel may do on the way out for a price; a Relu is free."""
@@ -31,35 +49,51 @@ class Timing:
     features: Features
     seconds: float
 
-    def sample(self, load: float = 0.0, slowdown: float = 1.0) -> Sample:
-        """``slowdown``: how much longer it took under the load than without."""
+    def sample(self, load: float = 0.0, slowdown: float = 1.0, away: float = NEAR) -> Sample:
+        """``slowdown``: how much longer it took under the load than without; ``away``: bytes
+        that are read between two runs."""
         f = self.features
         return Sample(
             self.family, self.shape, f.flops, f.read, f.written, f.weights, f.kernel, f.channels,
-            f.width, round(load, 4), float(f"{self.seconds * slowdown:.4g}"),
+            f.width, round(away), round(load, 4),
+            float(f"{self.seconds * slowdown:.4g}"),
         )  # fmt: skip
 
 
-def timings(tile: TimedTile, kernels: Iterable[Kernel]) -> list[Timing]:
-    """What the kernels of a tile's session took, by what they compute."""
+def timings(tile: TimedTile, kernels: Sequence[Kernel]) -> list[Timing]:
+    """What the kernels of a tile's session took, by what they compute.
+
+    The first is left out: it finds neither its code nor its data in a cache, which is the tile's
+    overhead rather than its own time. Kernels of one shape count as one, the mean of all: where in
+    memory a map comes to lie, and what is in the cache of it, is chance.
+    """
     graph = tile.graph
     names = {node.name: position for position, node in enumerate(graph.nodes)}
     names.update(graph.producers)
-    edges = []
+    moves = []
     by_node: dict[int, float] = {}
-    for kernel in kernels:
-        if kernel.operator in _REORDERINGS:
-            features = edge(Region.whole(kernel.shape), FLOAT_BYTES)
+    for kernel in kernels[1:]:
+        said = kernel.name.removeprefix("fused ")
+        kind = _MOVING.get(kernel.operator)
+        if kind is not None and (kind != CUTTING or said.startswith(_CROP)):
+            features = moving(kind, Region.whole(kernel.shape), FLOAT_BYTES)
             text = _text(kernel.operator, kernel.shape)
-            edges.append(Timing(EDGE, text, features, kernel.seconds))
+            moves.append(Timing(kind, text, features, kernel.seconds))
             continue
-        position = _position(kernel, names)
+        position = _position(said, names)
         if position is not None and "Conv" in kernel.operator:
             position = _convolution(tile, position)
+        elif position is not None and kernel.operator == _SILU:
+            position = _sigmoid(graph, position)
         if position is not None:
             by_node[position] = by_node.get(position, 0.0) + kernel.seconds
-    found = edges + [_timing(tile, position, seconds) for position, seconds in by_node.items()]
-    return [timing for timing in found if timing.family != FREE and timing.seconds >= SHORTEST]
+    found = moves + [_timing(tile, position, seconds) for position, seconds in by_node.items()]
+    alike: dict[tuple[str, str], list[Timing]] = {}
+    for timing in found:
+        if timing.family in tile.families:
+            alike.setdefault((timing.family, timing.shape), []).append(timing)
+    means = (replace(of[0], seconds=fmean(t.seconds for t in of)) for of in alike.values())
+    return [timing for timing in means if timing.seconds >= SHORTEST]
 
 
 def _timing(tile: TimedTile, position: int, seconds: float) -> Timing:
@@ -69,9 +103,8 @@ def _timing(tile: TimedTile, position: int, seconds: float) -> Timing:
     return Timing(family(op), _text(_said(op), made), describe(op, flops, demand), seconds)
 
 
-def _position(kernel: Kernel, names: Mapping[str, int]) -> int | None:
-    """The node whose name, or whose output's name, the kernel's name begins with."""
-    said = kernel.name.removeprefix("fused ")
+def _position(said: str, names: Mapping[str, int]) -> int | None:
+    """The node whose name, or whose output's name, a kernel's name begins with."""
     fitting = [name for name in names if said.startswith(name)]
     return names[max(fitting, key=len)] if fitting else None
 
@@ -87,6 +120,12 @@ def _convolution(tile: TimedTile, position: int) -> int | None:
     return position if is_alone and graph.nodes[position].type not in _COSTLY else None
 
 
+def _sigmoid(graph: Graph, position: int) -> int:
+    """The Sigmoid of the SiLU whose Mul this is."""
+    makers = (graph.producers.get(name, position) for name in graph.nodes[position].inputs)
+    return next((maker for maker in makers if graph.nodes[maker].type == "Sigmoid"), position)
+
+
 def _said(op: Operator) -> str:
     """An operator in short: ``Conv 3x3/2 g32``."""
     parts = [op.type]
@@ -99,8 +138,7 @@ def _said(op: Operator) -> str:
     if groups > 1:
         parts.append(f"g{groups}")
     if op.inputs and op.inputs[0] is not None and op.inputs[0].shape is not None:
-        shape = op.inputs[0].shape
-        parts.append(f"from {shape[1] if len(shape) > 1 else shape[0]}")
+        parts.append("from " + "x".join(map(str, op.inputs[0].shape[1:])))
     return " ".join(parts)
 
 

@@ -6,30 +6,30 @@ from collections import Counter
 
 import pytest
 
-from swath.cost.features import FAMILIES
+from swath.cost.features import FAMILIES, NEAR
 from swath.graph.geometry import tile_flops, tile_geometry
 from swath.graph.tile import extract_tile
 from swath.runtime.profiling import samples
 from swath.runtime.profiling.chains import CHAINS, draw_chain
 from swath.runtime.profiling.effort import FULL, QUICK
-from swath.runtime.profiling.kernels import Kernel, Timed, copy_seconds_per_byte, middle_mean
+from swath.runtime.profiling.kernels import Kernel, Timed, copy_seconds_per_byte, typical
 from swath.runtime.profiling.layers import Layers
-from swath.runtime.profiling.networks import TimedTile, draw_tile
 from swath.runtime.profiling.samples import timings
+from swath.runtime.profiling.tiles import TimedTile, draw_tile, sweeps, whole_tile
+
+EVERY = frozenset(FAMILIES)
+BY_THE_ENGINE = {"blocking", "unblocking"}
+"""Families that no operator of a model belongs to."""
 
 
 def tile_of(layers: Layers) -> TimedTile:
-    graph = layers.graph()
-    outputs = {graph.outputs[0]: graph.tensors[graph.outputs[0]].whole}
-    nodes = range(len(graph.nodes))
-    geometry = tile_geometry(graph, nodes, outputs)
-    return TimedTile(graph, geometry, extract_tile(graph, nodes, outputs, geometry))
+    return whole_tile(layers.graph(), EVERY)
 
 
-def timed(tile: TimedTile) -> Timed:
+def kernels(tile: TimedTile, seconds: float) -> list[Kernel]:
     weights = {name: weight.region.shape for name, weight in tile.model.weights.items()}
     inputs = {name: region.shape for name, region in tile.model.inputs.items()}
-    return Timed(tile.model.model, weights, inputs, threads=1)
+    return Timed(tile.model.model, weights, inputs, threads=1).kernels(seconds, swept=1 << 20)
 
 
 def test_a_fused_kernel_is_its_convolution_s_unless_it_does_more_than_that():
@@ -40,23 +40,22 @@ def test_a_fused_kernel_is_its_convolution_s_unless_it_does_more_than_that():
     value = layers.flatten(layers.global_pool(value))
     layers.same("Relu", layers.linear(value, 256))
     tile = tile_of(layers)
-    found = timings(tile, timed(tile).kernels(0.02))
+    found = timings(tile, kernels(tile, 0.02))
     kinds = Counter(timing.family for timing in found)
-    assert kinds["convolution"] == 2, "the one that adds a map takes time of its own for it"
+    assert kinds["convolution"] == 1, "two alike are one; the one that adds a map is not only that"
     assert not kinds["elementwise"]
-    assert kinds["edge"] >= 1
     convolutions = [timing for timing in found if timing.family == "convolution"]
     for timing in convolutions:
         assert timing.features.flops == pytest.approx(2 * 32 * 32 * 9 * 28 * 28, rel=0.05)
         assert timing.features.kernel == 9
-        assert timing.shape == "Conv 3x3 from 32 to 32x28x28"
+        assert timing.shape == "Conv 3x3 from 32x28x28 to 32x28x28"
 
 
 def test_a_depthwise_convolution_is_a_family_of_its_own():
     layers = Layers(1, 64, 56, 56)
     layers.same("Relu", layers.depthwise(layers.input, 3))
     tile = tile_of(layers)
-    kinds = {timing.family for timing in timings(tile, timed(tile).kernels(0.02))}
+    kinds = {timing.family for timing in timings(tile, kernels(tile, 0.02))}
     assert "depthwise" in kinds
     assert "convolution" not in kinds
 
@@ -66,14 +65,15 @@ def test_kernels_of_one_node_are_added_up_and_strangers_left_out():
     layers.pool(layers.input, 3, 1)
     tile = tile_of(layers)
     name = tile.graph.nodes[0].name
-    kernels = [
+    found = [
+        Kernel("first", "MaxPool", (1, 8, 8, 8), 1.0),
         Kernel(f"{name}#0", "MaxPool", (1, 8, 8, 8), 3e-5),
         Kernel(f"{name}#1", "Slice", (1, 8, 8, 8), 1e-5),
         Kernel("something else", "Slice", (1, 8, 8, 8), 1e-5),
         Kernel("ReorderInput", "ReorderInput", (1, 8, 8, 8), samples.SHORTEST / 2),
     ]
-    (only,) = timings(tile, kernels)
-    assert (only.family, only.seconds) == ("pooling", pytest.approx(4e-5))
+    (only,) = timings(tile, found)
+    assert (only.family, only.seconds) == ("plain-max-pooling", pytest.approx(4e-5))
 
 
 def test_the_first_networks_cover_every_family_within_their_bounds():
@@ -83,18 +83,19 @@ def test_the_first_networks_cover_every_family_within_their_bounds():
         for tile in tiles
         for position in tile.geometry.demands
     }
-    assert set(FAMILIES) - {"edge"} <= seen
+    assert set(FAMILIES) - BY_THE_ENGINE <= seen
     small = [t for t in tiles if tile_flops(t.graph, t.geometry) <= QUICK.most_flops]
     assert len(small) >= 0.9 * len(tiles)
     assert draw_tile(7, 1e9).model.model == draw_tile(7, 1e9).model.model
 
 
-def test_chains_cover_every_family():
+def test_chains_compute_and_move():
+    """What is loaded by other work may be either."""
     seen = set()
     for name in CHAINS:
         tile = draw_chain(name)
         seen |= {samples.family(tile.graph.operators[p]) for p in tile.geometry.demands}
-    assert set(FAMILIES) - {"edge"} <= seen
+    assert {"convolution", "pointwise", "depthwise", "dense", "elementwise", "joining"} <= seen
     assert set(QUICK.chains) < set(FULL.chains) == set(CHAINS)
 
 
@@ -106,17 +107,29 @@ def test_a_slab_costs_less_than_the_whole():
     rows = {graph.outputs[0]: graph.tensors[graph.outputs[0]].whole.replace(2, (20, 27))}
     nodes = range(len(graph.nodes))
     geometry = tile_geometry(graph, nodes, rows)
-    slab = TimedTile(graph, geometry, extract_tile(graph, nodes, rows, geometry))
+    slab = TimedTile(graph, geometry, extract_tile(graph, nodes, rows, geometry), EVERY)
     seconds = [
-        sum(t.seconds for t in timings(tile, timed(tile).kernels(0.05)) if t.features.flops)
+        sum(t.seconds for t in timings(tile, kernels(tile, 0.05)) if t.features.flops)
         for tile in (slab, whole)
     ]
     assert 0 < seconds[0] < seconds[1]
 
 
-def test_the_middle_half_is_what_counts():
-    assert middle_mean([1.0, 2.0, 2.0, 3.0, 2.5, 1.5, 100.0, 0.0]) == pytest.approx(2.0)
-    assert middle_mean([5.0]) == 5.0
+def test_what_is_near_the_median_counts():
+    assert typical([10.0, 11.0, 9.0, 10.0, 50.0, 1.0, 10.0], grain=0.1) == pytest.approx(10.0)
+    assert typical([2e-6, 3e-6, 3e-6, 9e-6], grain=1.1e-6) == pytest.approx(8e-6 / 3)
+    assert typical([5.0], grain=0.1) == 5.0
+    assert typical([1.0, 1.0, 9.0, 9.0], grain=0.1) == 1.0, "the median need not be among them"
+
+
+def test_weights_are_met_near_and_far():
+    """A tile with many weights is timed at several distances, and knows them."""
+    tiles = {number: draw_tile(number, QUICK.most_flops) for number in range(0, 60, 3)}
+    swept = {number: sweeps(number, tile) for number, tile in tiles.items()}
+    assert {NEAR} < {bytes for found in swept.values() for bytes in found}
+    for number, tile in tiles.items():
+        assert swept[number][0] == NEAR
+        assert tile.away(NEAR) == NEAR + 2 * tile.weights
 
 
 def test_copying_takes_time():

@@ -1,0 +1,262 @@
+"""How well the times of single operators and of whole models are foretold by FCPM.
+
+    python -m benchmarks.fcpm [--profile FILE] [--tiles 500] [--chains 60] [-o docs/results/fcpm.md]
+
+One worker on this machine: a full profile (or the one of ``--profile``), then shapes that the
+profile has not seen, and CPU loads at which it has measured nothing. Nothing else should run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import swath
+from benchmarks.speed import machine
+from swath.cluster import local_cluster
+from swath.cluster.profile import DeviceProfile, Sample
+from swath.cluster.profile_file import load_profile
+from swath.cost import costs_for
+from swath.cost.fcpm import FCPM, features_of
+from swath.cost.features import NEAR
+from swath.graph.geometry import tile_geometry
+from swath.runtime.clusters import random_inputs
+from swath.runtime.local import LocalWorkers
+from swath.runtime.plain import PlainRuntime
+from swath.runtime.profiling.asking import Asker
+from swath.runtime.profiling.effort import FULL
+from swath.runtime.profiling.measure import profile_device
+from swath.runtime.profiling.tiles import draw_tile, sweeps
+
+DEVICE = "worker-0"
+FIRST_TILE, FIRST_CHAIN = 100_000, 200_000
+"""Numbers of the tiles that are drawn for the test; a profile's begin at 0."""
+
+LOADS = (0.3, 0.5, 0.7)
+FLOOR = 10e-6
+"""Seconds: kernels that take less are not counted, the clock counts whole microseconds."""
+
+MUST, STRIVE = 0.88, 0.95
+MODELS = (
+    "alexnet", "vgg11", "vgg16", "resnet18", "resnet34", "resnet50", "mobilenet_v1", "mobilenet_v2",
+    "mobilenet_v3_large", "mobilenet_v3_small", "googlenet", "squeezenet", "densenet121",
+    "efficientnet_b0", "yolov2", "tiny_yolov2", "unet", "dncnn",
+)  # fmt: skip
+MODEL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Family:
+    """Accuracies on held-out kernels of one family; None where there were none."""
+
+    name: str
+    chosen: str
+    idle: Sequence[float]
+    loaded: Sequence[float]
+    repeated: Sequence[float]
+
+    @property
+    def accuracy(self) -> float:
+        return 1 - statistics.fmean([*self.idle, *self.loaded])
+
+
+@dataclass(frozen=True)
+class Model:
+    """A whole model; milliseconds."""
+
+    name: str
+    measured: float
+    predicted: float
+
+    @property
+    def error(self) -> float:
+        return self.predicted / self.measured - 1
+
+
+Key = tuple[int, str, str]
+"""The number of a tile, a family, a shape."""
+
+
+def timed(asker: Asker, tiles: int) -> tuple[dict[Key, list[float]], dict[Key, Sample]]:
+    """Every tile twice, with all others in between; (seconds, one of the samples) by kernel."""
+    seconds: dict[Key, list[float]] = defaultdict(list)
+    samples: dict[Key, Sample] = {}
+    for _ in range(2):
+        for number in range(FIRST_TILE, FIRST_TILE + tiles):
+            tile = draw_tile(number, FULL.most_flops)
+            for swept in sweeps(number, tile):
+                for timing in asker.kernels(DEVICE, tile, FULL.tile_seconds, swept):
+                    sample = timing.sample(away=tile.away(swept))
+                    key = (number, sample.family, f"{sample.shape} {swept}")
+                    seconds[key].append(sample.seconds)
+                    samples[key] = sample
+    return seconds, samples
+
+
+def loaded(asker: Asker, chains: int) -> Iterator[Sample]:
+    """Tiles under loads: what their kernels take without, times the slowdown of the whole; twice,
+    as for `timed`, and the mean of both."""
+    for number in range(FIRST_CHAIN, FIRST_CHAIN + chains):
+        tile = draw_tile(number, FULL.most_flops)
+        seconds: dict[tuple[float, str, str], list[float]] = defaultdict(list)
+        samples: dict[tuple[float, str, str], Sample] = {}
+        for _ in range(2):
+            found, slowdowns = asker.chain(DEVICE, tile, FULL.chain_seconds / 2, LOADS)
+            for wanted, (load, slowdown) in zip(LOADS, slowdowns, strict=True):
+                for timing in found:
+                    key = (wanted, timing.family, timing.shape)
+                    samples[key] = timing.sample(load, slowdown, tile.away(NEAR))
+                    seconds[key].append(samples[key].seconds)
+        for key, sample in samples.items():
+            yield replace(sample, seconds=statistics.fmean(seconds[key]))
+
+
+def predicted(model: FCPM, sample: Sample) -> float:
+    return float(model.predict(sample.family, [features_of(sample)], sample.load)[0])
+
+
+def families(
+    model: FCPM, profile: DeviceProfile, asker: Asker, tiles: int, chains: int
+) -> list[Family]:
+    """Of each family, how far off the model is."""
+    known = {(sample.family, sample.shape) for sample in profile.samples}
+    idle: dict[str, list[float]] = defaultdict(list)
+    busy: dict[str, list[float]] = defaultdict(list)
+    repeated: dict[str, list[float]] = defaultdict(list)
+    seconds, samples = timed(asker, tiles)
+    for key, sample in samples.items():
+        mean = statistics.fmean(seconds[key])
+        if mean >= FLOOR and (sample.family, sample.shape) not in known:
+            idle[sample.family].append(abs(predicted(model, sample) / mean - 1))
+            repeated[sample.family].extend(abs(one / mean - 1) for one in seconds[key])
+    for sample in loaded(asker, chains):
+        if sample.seconds >= FLOOR and (sample.family, sample.shape) not in known:
+            busy[sample.family].append(abs(predicted(model, sample) / sample.seconds - 1))
+    return [
+        Family(name, model.chosen_[name], idle[name], busy[name], repeated[name])
+        for name in sorted({*idle, *busy})
+        if name in model.chosen_
+    ]
+
+
+def models(profile: DeviceProfile, names: Iterable[str]) -> Iterator[Model]:
+    """Plain ONNX Runtime, one thread, against the cost of the whole model as one tile."""
+    costs = costs_for(local_cluster([DEVICE]), {DEVICE: profile})
+    for name in names:
+        graph = swath.load(f"zoo:{name}")
+        inputs = random_inputs(graph)
+        plain = PlainRuntime(graph)
+        plain.run(inputs)
+        times: list[float] = []
+        while sum(times) < MODEL_SECONDS or len(times) < 5:
+            times.append(plain.timed(inputs)[1])
+        outputs = {output: graph.tensors[output].whole for output in graph.outputs}
+        whole = tile_geometry(graph, range(len(graph.nodes)), outputs)
+        foretold = costs.tile(DEVICE, graph, whole)
+        yield Model(name, statistics.median(times) * 1e3, foretold * 1e3)
+
+
+def markdown(profile: DeviceProfile, found: Sequence[Family], whole: Sequence[Model]) -> str:
+    worst = min(found, key=lambda family: family.accuracy)
+    lines = [
+        "# Predicted times of operators",
+        "",
+        f"Measured on {time.strftime('%Y-%m-%d')}: {machine()}.",
+        "",
+        f"Made by `python -m benchmarks.fcpm` from a {profile.kind} profile of"
+        f" {len(profile.samples)} samples. Accuracy is 1 - mean absolute percentage error. Held-out"
+        " kernels are of networks drawn from other seeds, in shapes that the profile has not; each"
+        " was timed twice, some minutes apart, and the mean counts. Kernels under"
+        f" {FLOOR * 1e6:.0f} µs are not counted. Under load (competing processes on every CPU, busy"
+        f" for {', '.join(f'{load:.0%}' for load in LOADS)} of the time; the profile has"
+        f" {', '.join(f'{load:.0%}' for load in FULL.loads)}) a whole network was timed by the"
+        " clock, and its kernels count as what they take without load times the slowdown of the"
+        " whole. *Again*: how well one measurement of a kernel foretells the mean of two, which is"
+        " what bounds any accuracy.",
+        "",
+        f"Worst family: **{worst.name}, {worst.accuracy:.1%}** (must {MUST:.0%}, strive for"
+        f" {STRIVE:.0%}).",
+        "",
+        "| family | regressor | idle | kernels | under load | kernels | both | met | again |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for family in sorted(found, key=lambda family: family.accuracy):
+        met = "yes" if family.accuracy >= MUST else "**no**"
+        lines.append(
+            f"| {family.name} | {family.chosen.replace('_', ' ')} | {_share(family.idle)} |"
+            f" {len(family.idle)} | {_share(family.loaded)} | {len(family.loaded)} |"
+            f" {family.accuracy:.1%} | {met} | {_share(family.repeated)} |"
+        )
+    errors = [abs(model.error) for model in whole]
+    lines += [
+        "",
+        "## Whole models",
+        "",
+        "Plain ONNX Runtime on the unsplit model, one thread, median, against the predicted time of"
+        " the whole model as one tile. Nothing of these models went into the profile. Mean"
+        f" absolute error {np.mean(errors):.1%}, largest {max(errors):.1%}.",
+        "",
+        "| model | measured ms | predicted ms | error |",
+        "|---|---|---|---|",
+        *(
+            f"| {model.name} | {model.measured:.2f} | {model.predicted:.2f} | {model.error:+.1%} |"
+            for model in whole
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _share(errors: Sequence[float]) -> str:
+    return f"{1 - statistics.fmean(errors):.1%}" if errors else ""
+
+
+def _profile(asker: Asker, path: Path | None) -> DeviceProfile:
+    if path is not None:
+        return load_profile(path)
+
+    def progress(what: str, done: int, total: int) -> None:
+        if done % 60 == 0:
+            print(json.dumps({"measuring": what, "done": done, "of": total}), flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        return profile_device(asker, [DEVICE], Path(folder), FULL, progress, DEVICE).profile
+
+
+def report(rows: Iterable[Mapping[str, object]]) -> None:
+    for row in rows:
+        print(json.dumps(row), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--profile", type=Path, help="of this machine, made before")
+    parser.add_argument("--tiles", type=int, default=500)
+    parser.add_argument("--chains", type=int, default=60)
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    with LocalWorkers([DEVICE]) as workers:
+        asker = Asker(workers.coordinator)
+        profile = _profile(asker, options.profile)
+        model = FCPM().fit(profile.samples)
+        found = families(model, profile, asker, options.tiles, options.chains)
+    report({"family": family.name, "accuracy": family.accuracy} for family in found)
+    whole = list(models(profile, MODELS))
+    report({"model": model.name, "error": model.error} for model in whole)
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(markdown(profile, found, whole), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
