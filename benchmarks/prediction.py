@@ -164,7 +164,7 @@ Real workers on emulated devices: a network namespace each, links shaped by toke
 quota; in every lab each quota and rate was seen to bite. *Measured* is the mean of two figures,
 each the mean of requests back to back over at least 1 s and 20 quota periods, after 0.6 s of
 requests that spend what a quota lends. *Predicted* is the mean of as many requests in the
-simulator. It knows tile times from a quick profile of this machine taken without any load, what
+simulator. It knows tile times from a full profile of this machine taken without any load, what
 messages cost and the fabric's latency between two devices, quotas as the kernel keeps them, and one
 number measured in each lab with two other networks: what a pause costs a device whose caches have
 gone cold. Nothing that is measured of a plan goes into its prediction. The kernel here cannot delay

@@ -116,6 +116,11 @@ class Costs:
         """FLOP/s of a device."""
         return (self.cluster.device(device).gflops or DEFAULT_GFLOPS) * 1e9
 
+    def sustained(self, device: str) -> float:
+        """FLOP/s of a device by the clock: what its quota lets it keep up."""
+        quota = self.quota(device)
+        return self.speed(device) * (quota.share if quota else 1.0)
+
     def operator(self, device: str, op: Operator, flops: int, demand: Demand) -> float:
         """One operator inside a tile: its FLOPs, and the bytes that it reads and writes."""
         moved = sum(
@@ -143,18 +148,15 @@ class Costs:
         """Bytes that a device needs from its neighbours, on its slowest path from one of them."""
         if nbytes == 0:
             return 0.0
-        paths = (
-            self.cluster.path(other.name, receiver)
-            for other in self.cluster.workers
-            if other.name != receiver
-        )
-        return max(
-            (
-                sum(link.latency for link in path) + nbytes / min(link.bandwidth for link in path)
-                for path in paths
-            ),
-            default=0.0,
-        )
+        others = (other.name for other in self.cluster.workers if other.name != receiver)
+        return max((self.transfer(other, receiver, nbytes) for other in others), default=0.0)
+
+    def transfer(self, sender: str, receiver: str, nbytes: int) -> float:
+        """Bytes from one device to another, nobody else sending; nothing within one."""
+        if sender == receiver:
+            return 0.0
+        path = self.cluster.path(sender, receiver)
+        return sum(link.latency for link in path) + nbytes / min(link.bandwidth for link in path)
 
 
 def nominal_costs(cluster: Cluster) -> Costs:

@@ -116,6 +116,8 @@ _EFFORT = {name: effort for effort, names in _EFFORTS.items() for name in names.
 """FLOPs per entry of functions that rules count as one: polynomials where the engine has vectors
 for them, calls to the mathematical library where it has none (as measured)."""
 
+_IN_PARTS = frozenset(["PartialConv", "PartialReduce", "PartialMoments"])
+
 _READS_ONE_MAP = CONVOLUTIONS | {
     TRANSPOSED, DENSE, GLOBAL_POOLING, REDUCTION, NORMALIZATION, SCALING, RESIZING, INTERPOLATING,
 }  # fmt: skip
@@ -185,8 +187,8 @@ def describe(op: Operator, flops: int, demand: Demand, away: float = NEAR) -> Fe
     kind = family(op)
     maps = 1 if kind in _READS_ONE_MAP else len(op.inputs)
     made = next((region for region in demand.outputs if region is not None), Region(()))
-    if op.type == "PartialConv":
-        made = Region(made[1:])  # Its parts are a leading axis.
+    if op.type in _IN_PARTS:
+        made = Region(made[1:])  # Parts are a leading axis.
     channels, width = _channels_and_width(kind, made)
     return Features(
         flops=flops * _EFFORT.get(op.type, 1) * _share_on_map(op, kind, made),

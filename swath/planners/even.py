@@ -40,7 +40,7 @@ class Even:
         names = tuple(device.name for device in cluster.workers)
         if len(names) == 1 or _is_random(problem.graph):
             return Whole().plan(problem)
-        shares = Shares(names, tuple(costs.speed(name) for name in names))
+        shares = Shares(names, tuple(costs.sustained(name) for name in names))
         modes: Sequence[Mode] = (self.split,) if self.split else ("rows", "channels")
         splits = _reduction_splits(problem.graph, Layouts(problem.graph, shares), modes[0])
         graph = split_reductions(problem.graph, splits)

@@ -96,7 +96,7 @@ register_planner(
     PlannerInfo(
         "whole",
         "swath.planners.whole:Whole",
-        "the fastest device alone",
+        "one device alone, the one that is done first",
         splits=("nothing",),
     )
 )

@@ -116,3 +116,11 @@ def test_a_part_of_the_input_channels_is_a_convolution_too() -> None:
     assert family(op) == "convolution"
     assert (features.channels, features.width, features.kernel) == (4, 6, 9)
     assert features.flops == 1000 * (16 / 18) ** 2
+
+
+def test_parts_of_a_mean_have_the_channels_of_their_map() -> None:
+    data, made = Tensor((1, 320, 7, 7), "float32", 4), Tensor((4, 1, 320, 1, 1), "float32", 4)
+    attributes = {"op": "ReduceMean", "axes": [2], "bounds": [0, 2, 4, 6, 7]}
+    op = Operator("PartialReduce", "swath", 17, attributes, (data,), (made,), (None,), own_inputs=1)
+    features = describe(op, 1000, Demand((made.whole.replace(0, (1, 2)),), (data.whole,)))
+    assert (features.channels, features.width) == (320, 1)

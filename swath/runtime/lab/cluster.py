@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import socket
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from swath.planners import Problem, make_planner
 from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.clusters import RunReport, random_inputs
 from swath.runtime.install import Progress
-from swath.runtime.lab.calibration import calibrate
+from swath.runtime.lab.calibration import kept_cooling
 from swath.runtime.lab.coordinator import Block
 from swath.runtime.lab.lab import Lab, check_fit
 from swath.runtime.lab.network import FRAME, PAYLOAD, burst
@@ -204,7 +205,7 @@ class LabCluster:
             quotas={name: self.lab.quota(name) for name in names},
         )
         self._say("measuring what pauses cost")
-        cooling = calibrate(costs, self._spend)
+        cooling = kept_cooling(profile.machine, costs, self._spend)
         return replace(costs, coolings=dict.fromkeys(names, cooling))
 
     def _as_emulated(self) -> Cluster:
@@ -228,14 +229,21 @@ class LabCluster:
             links={ends: emulated(link) for ends, link in self.cluster.links.items()},
         )
 
-    def _spend(self, graph: Graph, plan: Plan, in_force: bool) -> float:
-        """Seconds of CPU per request that a plan takes of all devices."""
+    def _spend(self, graph: Graph, plan: Plan, rounds: int) -> tuple[float, float]:
+        """Seconds of CPU per request that a plan takes of all devices: without and with their
+        quotas. In turn, for the machine itself is not as fast at any time."""
         self.deploy(graph, plan, random_inputs(graph))
-        with self.in_force() if in_force else self._assigned(), self._at(self.cluster.source):
-            self._remote.call("requests", 1, WARM_SECONDS, TIMEOUT)
-            before = self._used()
-            block = self._remote.call("requests", 1, SPAN, TIMEOUT)
-            return (sum(self._used().values()) - sum(before.values())) / len(block.seconds)
+        free: list[float] = []
+        limited: list[float] = []
+        for _ in range(rounds):
+            for found, state in ((free, self._assigned()), (limited, self._rationed())):
+                with state, self._at(self.cluster.source):
+                    self._remote.call("requests", 1, WARM_SECONDS, TIMEOUT)
+                    before = self._used()
+                    block = self._remote.call("requests", 1, SPAN, TIMEOUT)
+                    spent = sum(self._used().values()) - sum(before.values())
+                    found.append(spent / len(block.seconds))
+        return statistics.fmean(free), statistics.fmean(limited)
 
     def plan(self, graph: Graph, planner: str = DEFAULT_PLANNER, **options: Any) -> Plan:
         """A plan for the devices as they are here."""
@@ -265,12 +273,20 @@ class LabCluster:
         """Rates and quotas hold inside; the coordinator is not rationed but while it measures."""
         self.lab.shape()
         try:
+            with self._rationed():
+                yield
+        finally:
+            self.lab.unshape()
+
+    @contextlib.contextmanager
+    def _rationed(self) -> Iterator[None]:
+        """Quotas hold inside."""
+        try:
             self.lab.ration()
             with self._assigned():
                 yield
         finally:
             self.lab.unration()
-            self.lab.unshape()
 
     @contextlib.contextmanager
     def _assigned(self) -> Iterator[None]:

@@ -186,9 +186,11 @@ class Layers:
         )
 
     def _weight(self, *shape: int) -> str:
-        """Content does not matter: whoever times the network makes up its own."""
-        name = f"weight{len(self._weights)}"
-        self._weights.append(numpy_helper.from_array(np.full(shape, 0.01, np.float32), name))
+        """Content does not matter, but that no two are the same: these would be one in memory."""
+        number = len(self._weights)
+        name = f"weight{number}"
+        content = np.full(shape, 0.01 + 1e-5 * number, np.float32)
+        self._weights.append(numpy_helper.from_array(content, name))
         return name
 
 

@@ -184,6 +184,20 @@ def _cuts(rng: random.Random) -> Layers:
     return layers
 
 
+def _stems(rng: random.Random) -> Layers:
+    """First convolutions of networks: they read a picture as it is."""
+    side = side_of(rng, 64)
+    layers = Layers(1, 3, height_of(rng, side, 16), side)
+    value = layers.same("Abs", layers.input)
+    for _ in range(LENGTH):
+        least = min(value.shape[2:])
+        sizes = [size for size in ((3, 1), (3, 2), (5, 2), (7, 2), (11, 4)) if size[0] <= least]
+        kernel, stride = rng.choice(sizes)
+        value = layers.conv(value, rng.choice((16, 24, 32, 48, 64, 64)), kernel, stride)
+        value = layers.conv(layers.same("Relu", value), 3, 1)
+    return layers
+
+
 def _shuffled(rng: random.Random) -> Layers:
     layers, value = _start(rng, 7, 112)
     groups = rng.choice([groups for groups in (2, 3, 4, 8) if value.channels % groups == 0])
@@ -203,10 +217,11 @@ def _rearranged(rng: random.Random) -> Layers:
 
 
 RUNS: tuple[Callable[[random.Random], Layers], ...] = (
-    _orders, _pools, _halved, _means, _scaled, _activations, _filters, _sums, _joined, _cuts,
-    _silus, _functions, _reductions, _chances, _rearranged, _shuffled, _heads, _plain_pools,
+    _orders, _pools, _stems, _halved, _means, _scaled, _activations, _filters, _sums, _joined,
+    _cuts, _silus, _functions, _reductions, _chances, _rearranged, _shuffled, _heads, _plain_pools,
     _halved, _functions, _joined, _cuts, _pools, _chances, _plain_pools, _orders, _scaled,
-    _reductions, _heads, _filters, _activations, _rearranged, _orders, _plain_pools, _reductions,
-    _means, _silus, _orders, _joined, _activations, _plain_pools, _reductions, _shuffled,
+    _reductions, _heads, _stems, _filters, _activations, _rearranged, _orders, _plain_pools,
+    _reductions, _means, _silus, _orders, _joined, _activations, _plain_pools, _reductions,
+    _shuffled, _stems,
 )  # fmt: skip
 """In the order in which they are drawn."""

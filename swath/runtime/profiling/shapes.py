@@ -40,7 +40,7 @@ def blocks(channels: float, block: int = 16) -> int:
     return max(block, round(channels / block) * block)
 
 
-def height_of(rng: random.Random, side: int) -> int:
+def height_of(rng: random.Random, side: int, least: int = 1) -> int:
     """Rows of a slab of a map, or all of them."""
-    thinner = [height for height in HEIGHTS if height < side]
+    thinner = [height for height in HEIGHTS if least <= height < side]
     return rng.choice(thinner) if thinner and rng.random() > WHOLE else side
