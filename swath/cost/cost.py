@@ -59,18 +59,25 @@ class Quota:
 class Cooling:
     """What a pause costs: the caches have gone cold when a device goes on.
 
-    ``most``: seconds of CPU after a long pause; ``half``: the pause after which it is half as much.
+    Seconds of CPU after a long pause: ``waited`` for something, after which other code runs than
+    before; ``stopped`` by the quota in the midst of a piece of work. ``half``: the pause after
+    which it is half as much.
     """
 
-    most: float
+    waited: float
+    stopped: float
     half: float
 
-    def seconds(self, pause: float) -> float:
-        """Seconds of CPU that a pause of so many seconds costs."""
-        return self.most * pause / (pause + self.half) if pause > 0 else 0.0
+    def after_waiting(self, pause: float) -> float:
+        """Seconds of CPU that waiting for so many seconds costs."""
+        return self.waited * pause / (pause + self.half) if pause > 0 else 0.0
+
+    def after_stop(self, pause: float) -> float:
+        """Seconds of CPU that being stopped for so many seconds costs."""
+        return self.stopped * pause / (pause + self.half) if pause > 0 else 0.0
 
 
-NO_COOLING = Cooling(0.0, 1.0)
+NO_COOLING = Cooling(0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,9 @@ DISTANCES = tuple(NEAR * 2**power for power in range(int(np.log2(FAR / NEAR))))
 SAMPLES_PER_TERM = 1
 """With fewer, only FLOPs, bytes, weights and the constant are fitted."""
 
+FASTER = 1.25
+"""How much faster than the fastest sample FLOPs may be."""
+
 _ROUNDS = 4
 _FLOOR = 0.02
 _ALTERNATIONS = 2
@@ -131,18 +134,21 @@ def learning_features(rows: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def relative_fit(terms: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Coefficients >= 0 of ``target ~ terms @ coefficients``, small in mean absolute relative error
-    (non-negative least squares, reweighted towards absolute errors)."""
+def relative_fit(
+    terms: np.ndarray, target: np.ndarray, known: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Coefficients >= 0 of ``target ~ known + terms @ coefficients``, small in mean absolute
+    relative error (non-negative least squares, reweighted towards absolute errors)."""
     from scipy.optimize import nnls  # type: ignore[import-untyped]
 
     scale = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
     relative = terms / scale / target[:, None]
+    rest = 1 - known / target
     weight = np.ones(len(target))
     coefficients = np.zeros(terms.shape[1])
     for _ in range(_ROUNDS):
-        coefficients, _ = nnls(relative * weight[:, None], weight)
-        error = np.abs(relative @ coefficients - 1)
+        coefficients, _ = nnls(relative * weight[:, None], rest * weight)
+        error = np.abs(relative @ coefficients - rest)
         weight = 1 / np.sqrt(np.maximum(error, _FLOOR))
     return np.asarray(coefficients / scale)
 
@@ -190,7 +196,7 @@ class Parametric:
         terms = self._terms(rows)
         self.stretch_ = stretch or _stretch_of(rows, load, seconds)
         for _ in range(_ALTERNATIONS):
-            self.coefficients_ = relative_fit(terms, seconds / self.stretch_.of(load))
+            self.coefficients_ = _fit(terms, seconds / self.stretch_.of(load))
             if stretch is not None or load.max() == 0:
                 break
             self.stretch_ = _best_stretch(terms @ self.coefficients_, load, seconds)
@@ -200,6 +206,18 @@ class Parametric:
         """Seconds, above zero."""
         alone = self._terms(rows) @ self.coefficients_
         return np.asarray(np.maximum(alone * self.stretch_.of(load), 1e-9))
+
+
+def _fit(terms: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Coefficients of terms whose first is FLOPs. However much larger a part is than all that was
+    seen, it is not computed much faster than the fastest of these."""
+    flops = terms[:, 0]
+    computing = flops > 0
+    fastest = np.min(seconds[computing] / flops[computing], initial=np.inf)
+    least = float(fastest) / FASTER if computing.any() else 0.0
+    found = relative_fit(terms, seconds, least * flops)
+    found[0] += least
+    return found
 
 
 _TERMS = all_terms(np.ones((1, _COLUMNS))).shape[1]

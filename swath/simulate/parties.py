@@ -74,7 +74,7 @@ class Processor:
     def __init__(self, ration: Ration | None, cooling: Cooling) -> None:
         self.ration = ration
         self._cooling = cooling
-        self._cools = cooling.most > 0
+        self._cools = cooling.waited > 0
         self._used = 0.0
         self.worker_until = 0.0
         self.coordinator_until = 0.0
@@ -92,7 +92,7 @@ class Processor:
             start = self.coordinator_until
         if start < now:
             if self._cools:
-                seconds += self._cooling.seconds(now - start)
+                seconds += self._cooling.after_waiting(now - start)
             start = now
         self._used += seconds
         self.started = start
@@ -107,7 +107,7 @@ class Processor:
         much later."""
         free = max(self.worker_until, self.coordinator_until)
         if free < now:
-            seconds += self._cooling.seconds(now - free)
+            seconds += self._cooling.after_waiting(now - free)
         self._used += seconds
         start = max(now, self.coordinator_until)
         delays = self.worker_until > start

@@ -95,7 +95,7 @@ class Ration:
                 stopped = self.time
                 self._stop()
                 began = self.time
-                work += self._cooling.seconds(began - stopped)
+                work += self._cooling.after_stop(began - stopped)
             self._skip_ticks()
         self._log(began, self.time)
         return self.time

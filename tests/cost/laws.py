@@ -52,7 +52,7 @@ def moving(family: str, count: int, seconds_per_byte: float) -> list[Sample]:
         nbytes = 4.0 * channels * side * side
         seconds = 2e-6 + 2 * nbytes * seconds_per_byte
         sample = Sample(
-            family, f"{number}", nbytes / 4, nbytes, nbytes, 0.0, 1.0, channels, side, NEAR, 0.0,
+            family, f"{number}", 0.0, nbytes, nbytes, 0.0, 1.0, channels, side, NEAR, 0.0,
             seconds,
         )  # fmt: skip
         samples.append(sample)

@@ -41,6 +41,14 @@ def test_load_stretches_as_a_fair_scheduler_lets_it() -> None:
     assert most / idle == pytest.approx(1.8, rel=0.02)
 
 
+def test_what_is_large_is_no_faster_than_what_was_seen() -> None:
+    """A few small samples whose time follows from their bytes as well as from their FLOPs."""
+    small = [replace(s, seconds=s.flops / GFLOPS) for s in convolutions(8)]
+    law = FCPM(candidates=[PARAMETRIC]).fit(small)
+    large = features_of(replace(small[0], flops=1e12, kernel=9.0))
+    assert law.predict("convolution", [large])[0] > 0.7 * 1e12 / GFLOPS
+
+
 def test_few_shapes_are_left_to_the_law() -> None:
     model = FCPM().fit(convolutions(11))
     assert model.chosen_ == {"convolution": PARAMETRIC}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import swath
 from swath.cluster import Cluster, Device, Link, parse_channel
-from swath.cost import Costs, Quota, nominal_costs
+from swath.cost import Cooling, Costs, Quota, nominal_costs
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan, PlanDevice
 from swath.plan.program import Compute, Programs
@@ -249,3 +249,29 @@ def test_many_requests_in_flight_on_many_devices(starts, where):
     assert sum(result.busy.values()) == pytest.approx(len(requests) * sum(alone.busy.values()))
     assert min(result.latencies) >= max(sum(part.seconds) for part in script.parts)
     assert simulate(requests, costs) == result
+
+
+def test_at_half_the_pace_everything_takes_twice_as_long():
+    """But for the links, which there are none of on one device."""
+    costs = nominal_costs(make_cluster(1))
+    plan = Even().plan(Problem(swath.load("zoo:squeezenet@64x64"), costs))
+    script = make_script(plan, compile_plan(plan), costs)
+    usual, slow = (simulate([Request(each)], costs) for each in (script, script.at_pace(2.0)))
+    assert slow.busy["a"] == pytest.approx(2 * usual.busy["a"])
+    assert slow.latencies[0] > 1.9 * usual.latencies[0]
+
+
+def test_waiting_leaves_caches_cold():
+    plan, programs, costs = vgg16(2)
+
+    @dataclasses.dataclass(frozen=True)
+    class Cold(Costs):
+        def cooling(self, device: str) -> Cooling:
+            return Cooling(waited=1e-3, stopped=0.0, half=1e-9)
+
+    script = make_script(plan, programs, costs)
+    warm = simulate([Request(script)], costs)
+    cold = simulate([Request(script)], Cold(costs.cluster))
+    more = cold.busy["b"] - warm.busy["b"]
+    assert more == pytest.approx(1e-3 * round(more / 1e-3), rel=1e-3), "so much for each pause"
+    assert more > 1e-3

@@ -249,10 +249,13 @@ class LabCluster:
         """A plan for the devices as they are here."""
         return make_planner(planner, **options).plan(Problem(graph, self.costs))
 
-    def predict(self, plan: Plan, requests: int = 10, record: bool = False) -> Simulation:
-        """What should come of so many requests back to back."""
+    def predict(
+        self, plan: Plan, requests: int = 10, *, record: bool = False, pace: float = 1.0
+    ) -> Simulation:
+        """What should come of so many requests back to back. ``pace``: how much longer this machine
+        takes now than when it was profiled, where that is known."""
         costs = self.costs
-        script = make_script(plan, compile_plan(plan), costs)
+        script = make_script(plan, compile_plan(plan), costs).at_pace(pace)
         return simulate([Request(script)] * requests, costs, record=record)
 
     # Running

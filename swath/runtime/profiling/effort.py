@@ -28,7 +28,7 @@ class Effort:
 BRIEF = Effort(
     kind="brief",
     tiles=24,
-    most_flops=1e8,
+    most_flops=3e8,
     tile_seconds=0.0,
     budget=3.0,
     chains=(),
