@@ -46,4 +46,4 @@ def test_shares_follow_quotas():
         Problem(GRAPH, replace(costs_for(cluster, {}), quotas={}))
     )
     rows = {tile.device: next(iter(tile.outputs.values())).shape[2] for tile in equal.tiles[:2]}
-    assert rows["b"] == rows["a"]
+    assert abs(rows["b"] - rows["a"]) <= 1
