@@ -25,7 +25,7 @@ from benchmarks.speed import machine
 from swath.cluster import local_cluster
 from swath.cluster.profile import DeviceProfile, Sample
 from swath.cluster.profile_file import load_profile
-from swath.cost import costs_for
+from swath.cost import Costs, costs_for
 from swath.cost.fcpm import FCPM, features_of
 from swath.cost.features import NEAR
 from swath.graph.geometry import tile_geometry
@@ -148,6 +148,12 @@ def families(
     ]
 
 
+def foretold_whole(costs: Costs, device: str, graph: swath.Graph) -> float:
+    """Seconds of a whole model as one tile."""
+    outputs = {output: graph.tensors[output].whole for output in graph.outputs}
+    return costs.tile(device, graph, tile_geometry(graph, range(len(graph.nodes)), outputs))
+
+
 def models(profile: DeviceProfile, names: Iterable[str]) -> Iterator[Model]:
     """Plain ONNX Runtime, one thread, against the cost of the whole model as one tile."""
     costs = costs_for(local_cluster([DEVICE]), {DEVICE: profile})
@@ -159,9 +165,7 @@ def models(profile: DeviceProfile, names: Iterable[str]) -> Iterator[Model]:
         times: list[float] = []
         while sum(times) < MODEL_SECONDS or len(times) < 5:
             times.append(plain.timed(inputs)[1])
-        outputs = {output: graph.tensors[output].whole for output in graph.outputs}
-        whole = tile_geometry(graph, range(len(graph.nodes)), outputs)
-        foretold = costs.tile(DEVICE, graph, whole)
+        foretold = foretold_whole(costs, DEVICE, graph)
         yield Model(name, statistics.median(times) * 1e3, foretold * 1e3)
 
 

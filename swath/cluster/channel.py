@@ -75,7 +75,7 @@ class Rayleigh:
         """
         if self.width is not None:
             return self.width / 8
-        from scipy.special import exp1  # type: ignore[import-untyped]  # Heavy, and seldom wanted.
+        from scipy.special import exp1  # Heavy, and seldom wanted.
 
         inverse = 1 / self.snr
         return bandwidth * math.log(2) / (math.exp(inverse) * float(exp1(inverse)))

@@ -178,7 +178,7 @@ class FCPM:
         """
         if not samples:
             raise ClusterError("a profile holds no samples; measure it again with swath profile")
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
 
         self.models_, self.chosen_, self.accuracy_ = {}, {}, {}
         self.stretch_ = _stretch(samples)

@@ -139,7 +139,7 @@ def relative_fit(
 ) -> np.ndarray:
     """Coefficients >= 0 of ``target ~ known + terms @ coefficients``, small in mean absolute
     relative error (non-negative least squares, reweighted towards absolute errors)."""
-    from scipy.optimize import nnls  # type: ignore[import-untyped]
+    from scipy.optimize import nnls
 
     scale = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
     relative = terms / scale / target[:, None]

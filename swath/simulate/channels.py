@@ -73,7 +73,7 @@ class BlockRates:
 
     def _draw_normal(self, channel: Gaussian, generator: np.random.Generator) -> np.ndarray:
         """By the inverse of the distribution function, above the truncation's quantile."""
-        from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]
+        from scipy.special import ndtr, ndtri
 
         mean, least = channel.bounds(self._bandwidth)
         # Upper tail probabilities, which stay exact where the truncation lies far above the mean.
