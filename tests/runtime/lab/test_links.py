@@ -14,16 +14,18 @@ from swath.errors import ClusterError
 from swath.runtime.lab.commands import batch
 from swath.runtime.lab.lab import Lab
 from swath.runtime.lab.network import FRAME, PAYLOAD
-from swath.runtime.lab.rate_check import measure_goodput
+from swath.runtime.lab.rate_check import ATTEMPTS, measure_goodput
 from tests.runtime.lab.clusters import cluster
 
 pytestmark = pytest.mark.usefixtures("no_lab_left")
 
 
 def carried(lab: Lab, *flows: tuple[str, str]) -> list[float]:
-    """Mbit/s of rate that each flow takes, while all are under way."""
-    found = measure_goodput(flows, 4e6, lab.enter, lab.address)
-    return [found[flow] * 8e-6 * FRAME / PAYLOAD for flow in flows]
+    """Mbit/s of rate that each flow takes, while all are under way. The best of a few attempts,
+    because others' work on this machine can only slow them."""
+    attempts = (measure_goodput(flows, 4e6, lab.enter, lab.address) for _ in range(ATTEMPTS))
+    best = max(attempts, key=lambda found: sum(found.values()))
+    return [best[flow] * 8e-6 * FRAME / PAYLOAD for flow in flows]
 
 
 def test_a_rate_holds_while_it_is_in_force():
