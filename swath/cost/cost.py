@@ -61,12 +61,14 @@ class Cooling:
 
     Seconds of CPU after a long pause: ``waited`` for something, after which other code runs than
     before; ``stopped`` by the quota in the midst of a piece of work. ``half``: the pause after
-    which it is half as much.
+    which it is half as much. ``refill``: seconds that every byte of maps takes more where a quota
+    stops the device over and over.
     """
 
     waited: float
     stopped: float
     half: float
+    refill: float = 0.0
 
     def after_waiting(self, pause: float) -> float:
         """Seconds of CPU that waiting for so many seconds costs."""

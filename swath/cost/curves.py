@@ -104,10 +104,14 @@ class Curve:
 class Curves:
     """All curves of one device at one load."""
 
-    def __init__(self, model: FCPM, load: float = 0.0) -> None:
-        """``model``: fitted; ``load``: share of the CPU that others use."""
+    def __init__(self, model: FCPM, load: float = 0.0, refill: float | None = None) -> None:
+        """``model``: fitted; ``load``: share of the CPU that others use; ``refill``: of a device
+        that a quota stops over and over, so that weights are always far away, the seconds that
+        every byte of maps takes more; None of any other."""
         self.model = model
         self.load = load
+        self._refill = refill or 0.0
+        self._nearest = NEAR if refill is None else FAR
         self._by_configuration: dict[Hashable, Curve | None] = {}
         self._by_identity: dict[tuple[int, float], tuple[Operator, Curve | None]] = {}
 
@@ -117,7 +121,7 @@ class Curves:
         known = self._by_identity.get((id(op), away))
         if known is not None:
             return known[1]
-        distance = min(max(away, NEAR), FAR)
+        distance = min(max(away, self._nearest), FAR)
         key = (_configuration(op), distance)
         if key not in self._by_configuration:
             self._by_configuration[key] = self._tabulated(op, distance)
@@ -191,6 +195,8 @@ class Curves:
         widths, by_channels = _slabs(whole, axes.channels)
         described = [features(region) for region in (*by_rows, *by_channels)]
         found = self.model.predict(kind, described, self.load)
+        if self._refill:
+            found = found + [self._refill * (part.read + part.written) for part in described]
         rows = _monotone(heights, found[: len(heights)])
         channels = _monotone(widths, found[len(heights) :])
         return Curve(rows, channels / channels[-1], axes, whole.size)

@@ -34,9 +34,12 @@ _TYPICAL = ((64, 56), (128, 28), (256, 14))
 class ProfiledDevice:
     """What a profile says of one device, ready to be asked."""
 
-    def __init__(self, profile: DeviceProfile, load: float = 0.0) -> None:
-        """``load``: share of the CPU that others use now."""
-        self.curves = Curves(fitted(profile.samples, tuple(sorted(profile.chosen.items()))), load)
+    def __init__(
+        self, profile: DeviceProfile, load: float = 0.0, refill: float | None = None
+    ) -> None:
+        """``load``: share of the CPU that others use now; ``refill`` as in `Curves`."""
+        model = fitted(profile.samples, tuple(sorted(profile.chosen.items())))
+        self.curves = Curves(model, load, refill)
         stretch = self.curves.model.stretch_ or FAIR
         self.slowdown = float(stretch.of(min(load, HIGHEST_LOAD)))
         self.overhead = profile.overhead * self.slowdown
@@ -150,19 +153,31 @@ def costs_for(
     profiles: Mapping[str, DeviceProfile],
     loads: Mapping[str, float] | None = None,
     quotas: Mapping[str, Quota] | None = None,
+    coolings: Mapping[str, Cooling] | None = None,
 ) -> ProfiledCosts:
     """Costs of a cluster. ``profiles``: by device; ``loads``: share of a device's CPU that others
-    use now (0 where not named); ``quotas``: of devices that the kernel rations."""
-    loads = loads or {}
-    profiled = {
-        name: ProfiledDevice(profile, loads.get(name, 0.0)) for name, profile in profiles.items()
+    use now (0 where not named); ``quotas``: of devices that the kernel rations; ``coolings``: what
+    pauses cost them, where that is known."""
+    loads, quotas, coolings = loads or {}, quotas or {}, coolings or {}
+
+    def refill(name: str) -> float | None:
+        is_stopped = name in quotas and quotas[name].share < 1
+        return coolings.get(name, NO_COOLING).refill if is_stopped else None
+
+    # Devices of one profile, as a lab's are, share their curves.
+    keys = {
+        name: (id(profile), loads.get(name, 0.0), refill(name))
+        for name, profile in profiles.items()
     }
+    known = {keys[name]: ProfiledDevice(profiles[name], *keys[name][1:]) for name in profiles}
+    profiled = {name: known[key] for name, key in keys.items()}
     overheads = [device.overhead for device in profiled.values()]
     return ProfiledCosts(
         cluster,
         overhead=float(np.mean(overheads)) if overheads else TILE_OVERHEAD,
         profiled=profiled,
-        quotas=quotas or {},
+        quotas=quotas,
+        coolings=coolings,
     )
 
 

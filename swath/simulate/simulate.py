@@ -148,10 +148,14 @@ class _World:
         if key not in self._placed:
             where = dict(zip(script.devices, devices, strict=True))
             hosts = [*(where[part.device] for part in script.parts), devices[0]]
-            connections = [
-                self._connection(hosts[sender], hosts[receiver], sender < 0, receiver < 0)
-                for sender, receiver in zip(script.senders, script.receivers, strict=True)
-            ]
+            ends = list(zip(script.senders, script.receivers, strict=True))
+            between = {
+                (sender, receiver): self._connection(
+                    hosts[sender], hosts[receiver], sender < 0, receiver < 0
+                )
+                for sender, receiver in dict.fromkeys(ends)
+            }
+            connections = [between[pair] for pair in ends]
             self._placed[key] = connections, [*hosts[:-1], self._coordinator(devices[0]).name]
         return self._placed[key]
 

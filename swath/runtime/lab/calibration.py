@@ -4,14 +4,18 @@ Devices that share a machine share its caches, and a processor that was idle has
 device that was stopped by its quota, or waited for others, is slower when it goes on, which may
 take a third of its time where the quota is small and the tiles are short. No profile of a device by
 itself shows it. Here the same plans run with and without quotas. On one device, what they take more
-with them is what being stopped costs; split over all, what is left is what waiting costs.
+with them is what being stopped costs, by the stop and by the byte of maps; split over all, what is
+left is what waiting costs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
+
+import numpy as np
+from scipy.optimize import nnls
 
 from swath import zoo
 from swath.cluster import Link
@@ -26,64 +30,97 @@ from swath.planners import Problem, make_planner
 from swath.runtime.profiling.kept import kept_path
 from swath.simulate import Request, make_script, simulate
 
-PROBES = (("squeezenet", 224, 224), ("tiny_yolov2", 416, 416))
-"""A light network, which feels a pause most, and one that computes more between two of them."""
+PROBES = (("squeezenet", 224, 224), ("mobilenet_v1", 224, 224), ("tiny_yolov2", 416, 416))
+"""Light networks, which feel a pause most, and one that computes more between two of them."""
 
-ROUNDS = 3
+ROUNDS = 4
 
 HALF = 0.3e-3
 """Seconds of pause that cost half as much as a long one. Measured of tiles of 0.1 to 0.3 ms: 17 to
 51 us more after 0.2 ms, 26 to 56 after 1 ms, 67 to 73 after 3 ms, 93 to 101 after 10 ms."""
 
-UNIT = 100e-6
+USUAL = Cooling(waited=200e-6, stopped=200e-6, half=HALF, refill=30e-12)
+"""Near enough to see what each cost does to a prediction; from there it is taken to be linear."""
+
 REQUESTS = 10
 _UNSHAPED = 10e9
 
 Spend = Callable[[Graph, Plan, int], tuple[float, float]]
 """(graph, plan, rounds) -> seconds of CPU per request, of all devices: without and with quotas."""
 
+Priced = Callable[[Cooling | None], ProfiledCosts]
+"""Costs of the devices if pauses cost so much; None: without quotas."""
 
-def kept_cooling(machine: Machine, costs: ProfiledCosts, spend: Spend) -> Cooling:
-    """The cooling of devices with the source's quota: measured on this machine
-    before, or else now, and kept beside its profile."""
-    quota = costs.quota(costs.cluster.source)
-    path = kept_path(machine, f"cooling-{quota.share if quota else 1:g}")
+Measured = tuple[Plan, float]
+"""A plan and its seconds of CPU per request, of all devices."""
+
+
+def kept_cooling(machine: Machine, share: float, priced: Priced, spend: Spend) -> Cooling:
+    """The cooling of devices with a quota of so many cores: measured on this machine before, or
+    else now, and kept beside its profile."""
+    path = kept_path(machine, f"cooling-{share:g}")
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return Cooling(**{field.name: float(said[field.name]) for field in fields(Cooling)})
     except (OSError, ValueError, KeyError, TypeError):  # Not there, or damaged.
-        found = calibrate(costs, spend)
+        found = calibrate(priced, spend)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(asdict(found)))
     return found
 
 
-def calibrate(costs: ProfiledCosts, spend: Spend) -> Cooling:
+def calibrate(priced: Priced, spend: Spend) -> Cooling:
     """The cooling at which the predicted CPU time of small networks is the real one."""
-    # Measured over links that are not shaped.
-    quick = replace(costs.cluster, default_link=Link(_UNSHAPED, 0.0), links={})
-    costs = replace(costs, cluster=quick)
-    plans, stops, stopped = [], 0.0, 0.0
-    for name, height, width in PROBES:
-        problem = Problem(load_onnx(zoo.build(name, height, width)), costs)
-        whole, split = (make_planner(planner).plan(problem) for planner in ("whole", "even"))
-        free, limited = spend(problem.graph, whole, ROUNDS)
-        stopped += limited - free
-        stops += _predicted(whole, costs, Cooling(0.0, UNIT, HALF)) - _predicted(whole, costs)
+    whole: list[Measured] = []
+    split: list[Measured] = []
+    for probe in PROBES:
+        problem = Problem(load_onnx(zoo.build(*probe)), _unshaped(priced(NO_COOLING)))
+        alone, together = (make_planner(name).plan(problem) for name in ("whole", "even"))
+        free, limited = spend(problem.graph, alone, ROUNDS)
         # How far the profile is off on this network is not what is looked for.
-        bias = free / _predicted(whole, costs)
-        plans.append((split, spend(problem.graph, split, ROUNDS)[1], bias))
-    stop = max(0.0, stopped) * UNIT / stops if stops > 0 else 0.0
-    waits = waited = 0.0
-    for split, limited, bias in plans:
-        known = _predicted(split, costs, Cooling(0.0, stop, HALF))
-        waited += limited - bias * known
-        waits += _predicted(split, costs, Cooling(UNIT, stop, HALF)) - known
-    return Cooling(max(0.0, waited) * UNIT / waits if waits > 0 else 0.0, stop, HALF)
+        bias = free / _predicted(alone, priced(None))
+        whole.append((alone, limited / bias))
+        split.append((together, spend(problem.graph, together, ROUNDS)[1] / bias))
+    known = replace(NO_COOLING, half=HALF)
+    known = _with(known, ("stopped", "refill"), whole, priced)
+    return _with(known, ("waited",), split, priced)
 
 
-def _predicted(plan: Plan, costs: ProfiledCosts, cooling: Cooling = NO_COOLING) -> float:
+def _with(
+    known: Cooling, names: Sequence[str], measured: Sequence[Measured], priced: Priced
+) -> Cooling:
+    """A cooling with the costs of these names, none negative, with which the predictions are the
+    nearest to what was measured, in relative terms."""
+    expected = np.array([seconds for _, seconds in measured])
+
+    def predicted(cooling: Cooling) -> np.ndarray:
+        found = [_predicted(plan, priced(cooling)) for plan, _ in measured]
+        return np.asarray(found / expected)
+
+    before = predicted(known)
+    usual = [getattr(USUAL, name) for name in names]
+    effects = [
+        predicted(replace(known, **{name: value})) - before
+        for name, value in zip(names, usual, strict=True)
+    ]
+    factors, _ = nnls(np.transpose(effects), 1.0 - before)
+    return replace(
+        known,
+        **{
+            name: float(factor * value)
+            for name, factor, value in zip(names, factors, usual, strict=True)
+        },
+    )
+
+
+def _predicted(plan: Plan, costs: ProfiledCosts) -> float:
     """Seconds of CPU per request, of all devices."""
-    costs = replace(costs, coolings=dict.fromkeys(costs.cluster.by_name, cooling))
+    costs = _unshaped(costs)
     script = make_script(plan, compile_plan(plan), costs)
     return sum(simulate([Request(script)] * REQUESTS, costs).busy.values()) / REQUESTS
+
+
+def _unshaped(costs: ProfiledCosts) -> ProfiledCosts:
+    """Costs with the links as they are while this is measured: not shaped."""
+    quick = replace(costs.cluster, default_link=Link(_UNSHAPED, 0.0), links={})
+    return replace(costs, cluster=quick)

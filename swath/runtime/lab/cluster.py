@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from swath.cluster import Cluster, Link
-from swath.cost import ProfiledCosts, costs_for
+from swath.cost import Cooling, ProfiledCosts, costs_for
 from swath.errors import FabricError
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
@@ -199,14 +199,20 @@ class LabCluster:
             self._effort,
             progress=lambda what, done, total: self._say(f"measuring {what}: {done} of {total}"),
         )
-        costs = costs_for(
-            self._as_emulated(),
-            {name: replace(profile, device=name) for name in names},
-            quotas={name: self.lab.quota(name) for name in names},
-        )
+        cluster = self._as_emulated()
+        profiles = dict.fromkeys(names, profile)
+        quotas = {name: self.lab.quota(name) for name in names}
+
+        def costs(cooling: Cooling | None) -> ProfiledCosts:
+            if cooling is None:
+                return costs_for(cluster, profiles)
+            return costs_for(
+                cluster, profiles, quotas=quotas, coolings=dict.fromkeys(names, cooling)
+            )
+
         self._say("measuring what pauses cost")
-        cooling = kept_cooling(profile.machine, costs, self._spend)
-        return replace(costs, coolings=dict.fromkeys(names, cooling))
+        share = quotas[self.cluster.source].share
+        return costs(kept_cooling(profile.machine, share, costs, self._spend))
 
     def _as_emulated(self) -> Cluster:
         """The cluster with the links that there really are: rates count headers too, and the least

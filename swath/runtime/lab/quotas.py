@@ -18,9 +18,14 @@ FREE_CORES = 0.4
 SHORTEST_QUOTA = 1000
 """Microseconds: the kernel grants none that is shorter."""
 
-SHORTEST_PERIOD = 4000
-"""Microseconds. The kernel looks at who has used up what at its ticks, 250 a second on most; below
-a tick refills are lost (measured: half a core at a period of 2 ms yields 0.38)."""
+TICK = 4000
+"""Microseconds between the kernel's looks at who has used up what: on most 250 a second. A period
+below it loses refills (measured: half a core at a period of 2 ms yields 0.38)."""
+
+PHASES = 10
+"""Grants fall into so many places between two ticks, in turn. If a period were a tick, or a simple
+fraction of some, a device would be stopped ever in the same places, and how often would be up to
+chance (measured at a period of 4 ms: every 1.3 to 3.9 ms of CPU, from one lab to the next)."""
 
 LONGEST_PERIOD = 1_000_000
 """Microseconds: what the kernel takes at most."""
@@ -52,6 +57,10 @@ def refuse_crowd(wanted: Mapping[str, float], cores: int) -> None:
 
 def quota_and_period(share: float) -> tuple[int, int]:
     """Microseconds of CPU, and of the period in which they are granted: the shortest period whose
-    quota the kernel takes and whose end its ticks do not miss."""
-    period = max(SHORTEST_PERIOD, math.ceil(SHORTEST_QUOTA / share - 1e-9))
+    quota the kernel takes, whose end its ticks do not miss, and which is out of step with them."""
+    step = TICK // PHASES
+    steps = max(PHASES + 1, math.ceil(SHORTEST_QUOTA / share / step - 1e-9))
+    while math.gcd(steps, PHASES) > 1:
+        steps += 1
+    period = min(steps * step, LONGEST_PERIOD)
     return max(SHORTEST_QUOTA, round(share * period)), period

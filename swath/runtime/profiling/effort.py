@@ -53,7 +53,7 @@ QUICK = Effort(
 
 FULL = Effort(
     kind="full",
-    tiles=1350,
+    tiles=2000,
     most_flops=4e9,
     tile_seconds=0.1,
     budget=None,

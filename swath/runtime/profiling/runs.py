@@ -222,6 +222,6 @@ RUNS: tuple[Callable[[random.Random], Layers], ...] = (
     _halved, _functions, _joined, _cuts, _pools, _chances, _plain_pools, _orders, _scaled,
     _reductions, _heads, _stems, _filters, _activations, _rearranged, _orders, _plain_pools,
     _reductions, _means, _silus, _orders, _joined, _activations, _plain_pools, _reductions,
-    _shuffled, _stems,
+    _shuffled, _stems, _heads, _activations, _filters,
 )  # fmt: skip
 """In the order in which they are drawn."""

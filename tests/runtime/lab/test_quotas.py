@@ -10,31 +10,37 @@ from hypothesis import strategies as st
 
 from swath.errors import ClusterError
 from swath.runtime.lab.quota_check import TICK_RATES, tick_rate
-from swath.runtime.lab.quotas import quota_and_period, refuse_crowd, shares
+from swath.runtime.lab.quotas import PHASES, TICK, quota_and_period, refuse_crowd, shares
 from tests.runtime.lab.clusters import cluster
 
 
 @pytest.mark.parametrize(
     ("share", "expected"),
     [
-        (1.0, (4000, 4000)),
-        (0.5, (2000, 4000)),
-        (0.25, (1000, 4000)),
-        (0.15, (1000, 6667)),
-        (0.1, (1000, 10000)),
+        (1.0, (4400, 4400)),
+        (0.5, (2200, 4400)),
+        (0.25, (1100, 4400)),
+        (0.15, (1020, 6800)),
+        (0.1, (1080, 10800)),
         (0.001, (1000, 1_000_000)),
-        (2.5, (10000, 4000)),
+        (2.5, (11000, 4400)),
     ],
 )
 def test_the_shortest_period_that_ticks_do_not_miss(share, expected):
     assert quota_and_period(share) == expected
 
 
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.15, 0.2, 0.25, 0.4, 0.8, 1.0])
+def test_grants_fall_everywhere_between_two_ticks(share):
+    _, period = quota_and_period(share)
+    assert {number * period % TICK for number in range(PHASES)} == set(range(0, TICK, 400))
+
+
 @given(st.floats(0.001, 64.0))
 def test_a_quota_is_the_share_and_long_enough(share):
     quota, period = quota_and_period(share)
     assert quota >= 1000
-    assert 4000 <= period <= 1_000_000
+    assert 4400 <= period <= 1_000_000
     assert quota / period == pytest.approx(share, rel=1e-3)
 
 

@@ -22,7 +22,7 @@ def test_every_device_gets_its_share():
         found = lab.check_quotas()
         assert found == {name: pytest.approx(0.2, rel=0.05) for name in "abc"}
         assert lab.quota("a").share == pytest.approx(0.2, rel=1e-3)
-        assert lab.quota("a").period == pytest.approx(5e-3)
+        assert lab.quota("a").period == pytest.approx(5.2e-3)
         assert 1 / lab.quota("a").tick in (100, 250, 300, 1000)
         assert lab.throttling("b").short > 20
         assert lab.used_cpu("b") > 0.1
