@@ -7,7 +7,7 @@ and messages are numbers here; everything is flat.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from swath.cost import Costs
 from swath.graph.geometry import tile_geometry
@@ -62,20 +62,6 @@ class Script:
     def bytes_moved(self) -> int:
         """Bytes of tensors that change hands in one request."""
         return sum(self.nbytes)
-
-    def at_pace(self, pace: float) -> Script:
-        """The same on devices that take ``pace`` times as long for everything."""
-        return replace(
-            self,
-            parts=tuple(
-                replace(part, seconds=tuple(pace * seconds for seconds in part.seconds))
-                for part in self.parts
-            ),
-            receiving=tuple(pace * seconds for seconds in self.receiving),
-            scatter=tuple((place, pace * seconds) for place, seconds in self.scatter),
-            begins=pace * self.begins,
-            ends=pace * self.ends,
-        )
 
 
 def make_script(plan: Plan, programs: Programs, costs: Costs) -> Script:

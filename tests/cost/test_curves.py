@@ -10,7 +10,7 @@ import pytest
 import swath
 from swath.cost.curves import Curves
 from swath.cost.fcpm import FCPM
-from swath.cost.features import BLOCKING, FREE, describe, family
+from swath.cost.features import BLOCKING, FAR, FREE, describe, family
 from swath.graph.graph import Graph
 from swath.ops import Region, Tensor
 from tests.cost.laws import convolutions, moving, plain_law
@@ -105,6 +105,19 @@ def test_load_stretches_curves(graph: Graph) -> None:
     idle, busy = Curves(model).of(op), Curves(model, load=0.5).of(op)
     assert idle is not None and busy is not None
     assert busy.rows[-1] / idle.rows[-1] == pytest.approx(2, rel=0.05)
+
+
+def test_what_is_stopped_over_and_over_reads_everything_anew(graph: Graph, exact: Curves) -> None:
+    stopped = Curves(exact.model, refill=1e-10)
+    op = graph.operators[convolution(graph)]
+    maps = sum(t.nbytes for t in (op.inputs[0], *op.outputs) if t is not None)
+    far, found = exact.of(op, FAR), stopped.of(op)
+    assert far is not None and found is not None
+    assert found.rows[-1] == pytest.approx(far.rows[-1] + 1e-10 * maps)
+    tensor = Tensor((1, 64, 32, 32), "float32", 4)
+    whole = tensor.whole
+    more = stopped.reordering(BLOCKING, tensor, whole) - exact.reordering(BLOCKING, tensor, whole)
+    assert more == pytest.approx(2e-10 * tensor.nbytes)
 
 
 def test_reordering_costs_by_the_part(exact: Curves, noisy: FCPM) -> None:

@@ -12,7 +12,15 @@ import pytest
 import swath
 from swath.cluster import Cluster, Device
 from swath.cluster.profile import MessageSample, Sample
-from swath.cost import Costs, MessageCost, ProfiledCosts, Quota, costs_for, nominal_costs
+from swath.cost import (
+    Cooling,
+    Costs,
+    MessageCost,
+    ProfiledCosts,
+    Quota,
+    costs_for,
+    nominal_costs,
+)
 from swath.cost.features import BLOCKING, UNBLOCKING, describe, family
 from swath.cost.profiled import message_cost
 from swath.engine.session import Session
@@ -137,6 +145,33 @@ def test_quotas_are_handed_through() -> None:
     assert costs.quota("pi-b") == quota
     assert costs.quota("pi-a") is None
     assert costs.overhead == nominal_costs(CLUSTER).overhead
+
+
+def test_a_quota_that_stops_a_device_makes_its_memory_slow(graph: Graph) -> None:
+    profiles = dict.fromkeys(("pi-a", "pi-b"), profile(convolutions(40)))
+    quotas = {"pi-a": Quota(0.25, 4.4e-3, 4e-3), "pi-b": Quota(1.0, 4.4e-3, 4e-3)}
+    cooling = Cooling(waited=1e-4, stopped=2e-4, half=3e-4, refill=1e-10)
+    coolings = dict.fromkeys(quotas, cooling)
+    free = costs_for(CLUSTER, profiles)
+    limited = costs_for(CLUSTER, profiles, quotas=quotas, coolings=coolings)
+    tile = whole(graph, 0, 12)
+    assert limited.cooling("pi-a") == cooling
+    assert limited.tile("pi-b", graph, tile) == free.tile("pi-b", graph, tile)
+    maps = 2 * graph.tensors[graph.nodes[0].outputs[0]].nbytes
+    more = limited.tile("pi-a", graph, tile) - free.tile("pi-a", graph, tile)
+    assert maps * 1e-10 < more < 20 * maps * 1e-10
+    uncalibrated = costs_for(CLUSTER, profiles, quotas=quotas)
+    assert uncalibrated.tile("pi-a", graph, tile) == free.tile("pi-a", graph, tile)
+
+
+def test_devices_of_one_profile_share_their_curves() -> None:
+    one, other = profile(convolutions(20)), profile(convolutions(20))
+    costs = costs_for(CLUSTER, {"pi-a": one, "pi-b": one})
+    assert costs.profiled["pi-a"] is costs.profiled["pi-b"]
+    costs = costs_for(CLUSTER, {"pi-a": one, "pi-b": one}, {"pi-b": 0.5})
+    assert costs.profiled["pi-a"] is not costs.profiled["pi-b"]
+    costs = costs_for(CLUSTER, {"pi-a": one, "pi-b": other})
+    assert costs.profiled["pi-a"] is not costs.profiled["pi-b"]
 
 
 def seconds_of(session: Session, feeds: dict[str, np.ndarray]) -> float:

@@ -251,16 +251,6 @@ def test_many_requests_in_flight_on_many_devices(starts, where):
     assert simulate(requests, costs) == result
 
 
-def test_at_half_the_pace_everything_takes_twice_as_long():
-    """But for the links, which there are none of on one device."""
-    costs = nominal_costs(make_cluster(1))
-    plan = Even().plan(Problem(swath.load("zoo:squeezenet@64x64"), costs))
-    script = make_script(plan, compile_plan(plan), costs)
-    usual, slow = (simulate([Request(each)], costs) for each in (script, script.at_pace(2.0)))
-    assert slow.busy["a"] == pytest.approx(2 * usual.busy["a"])
-    assert slow.latencies[0] > 1.9 * usual.latencies[0]
-
-
 def test_waiting_leaves_caches_cold():
     plan, programs, costs = vgg16(2)
 

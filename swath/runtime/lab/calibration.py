@@ -55,10 +55,12 @@ Measured = tuple[Plan, float]
 """A plan and its seconds of CPU per request, of all devices."""
 
 
-def kept_cooling(machine: Machine, share: float, priced: Priced, spend: Spend) -> Cooling:
-    """The cooling of devices with a quota of so many cores: measured on this machine before, or
-    else now, and kept beside its profile."""
-    path = kept_path(machine, f"cooling-{share:g}")
+def kept_cooling(
+    machine: Machine, devices: int, share: float, priced: Priced, spend: Spend
+) -> Cooling:
+    """The cooling of so many devices with a quota of so many cores: measured on this machine
+    before, or else now, and kept beside its profile."""
+    path = kept_path(machine, f"cooling-{devices}x{share:g}")
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return Cooling(**{field.name: float(said[field.name]) for field in fields(Cooling)})

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -127,7 +128,6 @@ class LabCluster:
         self.threads = threads
         self._say = progress
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._costs: ProfiledCosts | None = None
         self._latency = 0.0
         self._stack = contextlib.ExitStack()
         try:
@@ -182,15 +182,10 @@ class LabCluster:
 
     # What is known of the devices
 
-    @property
+    @cached_property
     def costs(self) -> ProfiledCosts:
         """What is known of the devices and links, as a planner is told. Measured when it is first
         asked for; what takes long of it is kept on this machine."""
-        if self._costs is None:
-            self._costs = self._measured_costs()
-        return self._costs
-
-    def _measured_costs(self) -> ProfiledCosts:
         names = [device.name for device in self.cluster.devices]
         self._say("measuring a device")
         profile = self._remote.call(
@@ -212,7 +207,7 @@ class LabCluster:
 
         self._say("measuring what pauses cost")
         share = quotas[self.cluster.source].share
-        return costs(kept_cooling(profile.machine, share, costs, self._spend))
+        return costs(kept_cooling(profile.machine, len(names), share, costs, self._spend))
 
     def _as_emulated(self) -> Cluster:
         """The cluster with the links that there really are: rates count headers too, and the least
@@ -255,13 +250,10 @@ class LabCluster:
         """A plan for the devices as they are here."""
         return make_planner(planner, **options).plan(Problem(graph, self.costs))
 
-    def predict(
-        self, plan: Plan, requests: int = 10, *, record: bool = False, pace: float = 1.0
-    ) -> Simulation:
-        """What should come of so many requests back to back. ``pace``: how much longer this machine
-        takes now than when it was profiled, where that is known."""
+    def predict(self, plan: Plan, requests: int = 10, *, record: bool = False) -> Simulation:
+        """What should come of so many requests back to back."""
         costs = self.costs
-        script = make_script(plan, compile_plan(plan), costs).at_pace(pace)
+        script = make_script(plan, compile_plan(plan), costs)
         return simulate([Request(script)] * requests, costs, record=record)
 
     # Running

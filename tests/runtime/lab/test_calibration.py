@@ -1,0 +1,74 @@
+"""What pauses cost is found again where it is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from swath.cluster import Cluster, Device, Link
+from swath.cluster.profile import DeviceProfile
+from swath.cost import Cooling, ProfiledCosts, Quota, costs_for
+from swath.graph.graph import Graph
+from swath.plan.compile import compile_plan
+from swath.plan.plan import Plan
+from swath.runtime.lab.calibration import HALF, calibrate, kept_cooling
+from swath.simulate import Request, make_script, simulate
+from tests.cost.laws import convolutions, moving, profile
+
+CLUSTER = Cluster((Device("a"), Device("b")), source="a", default_link=Link(10e9, 0.0))
+QUOTAS = dict.fromkeys("ab", Quota(0.25, 4.4e-3, 4e-3))
+TRUTH = Cooling(waited=300e-6, stopped=150e-6, half=HALF, refill=20e-12)
+SLOWER = 1.2
+"""What devices really take, as a multiple of what their profile says."""
+
+
+@pytest.fixture(scope="module")
+def known() -> DeviceProfile:
+    return profile(convolutions(40) + moving("elementwise", 20, 1e-10))
+
+
+def priced(known: DeviceProfile, cooling: Cooling | None) -> ProfiledCosts:
+    profiles = dict.fromkeys("ab", known)
+    if cooling is None:
+        return costs_for(CLUSTER, profiles)
+    return costs_for(CLUSTER, profiles, quotas=QUOTAS, coolings=dict.fromkeys("ab", cooling))
+
+
+def spent(plan: Plan, costs: ProfiledCosts) -> float:
+    script = make_script(plan, compile_plan(plan), costs)
+    return SLOWER * sum(simulate([Request(script)] * 10, costs).busy.values()) / 10
+
+
+def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    runs: list[int] = []
+
+    def spend(graph: Graph, plan: Plan, rounds: int) -> tuple[float, float]:
+        runs.append(rounds)
+        return spent(plan, priced(known, None)), spent(plan, priced(known, TRUTH))
+
+    def found(cooling: Cooling | None) -> ProfiledCosts:
+        return priced(known, cooling)
+
+    first = kept_cooling(known.machine, 2, 0.25, found, spend)
+    assert first.stopped == pytest.approx(TRUTH.stopped, rel=0.15)
+    assert first.refill == pytest.approx(TRUTH.refill, rel=0.4)
+    assert first.waited == pytest.approx(TRUTH.waited, rel=0.2)
+    measured = len(runs)
+    assert kept_cooling(known.machine, 2, 0.25, found, spend) == first
+    assert len(runs) == measured, "kept beside the profile"
+    (path,) = Path(tmp_path).rglob("*cooling-2x0.25.json")
+    path.write_text("{")
+    assert kept_cooling(known.machine, 2, 0.25, found, spend) == first
+    assert len(runs) == 2 * measured
+
+
+def test_pauses_that_cost_nothing_are_not_made_to(known):
+    def spend(graph: Graph, plan: Plan, rounds: int) -> tuple[float, float]:
+        free = spent(plan, priced(known, None))
+        return free, 0.99 * free
+
+    cooling = calibrate(lambda cooling: priced(known, cooling), spend)
+    assert cooling == replace(TRUTH, waited=0.0, stopped=0.0, refill=0.0)
