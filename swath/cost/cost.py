@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swath.cluster.cluster import Cluster
+from swath.cluster.cluster import Cluster, Link
 from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
 from swath.ops import Demand, Operator
@@ -164,8 +164,13 @@ class Costs:
         """Bytes from one device to another, nobody else sending; nothing within one."""
         if sender == receiver:
             return 0.0
-        path = self.cluster.path(sender, receiver)
-        return sum(link.latency for link in path) + nbytes / min(link.bandwidth for link in path)
+        link = self.path(sender, receiver)
+        return link.latency + nbytes / link.bandwidth
+
+    def path(self, sender: str, receiver: str) -> Link:
+        """All links from one device to another as one."""
+        links = self.cluster.path(sender, receiver)
+        return Link(min(link.bandwidth for link in links), sum(link.latency for link in links))
 
 
 def nominal_costs(cluster: Cluster) -> Costs:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from swath.cluster import Link
 from swath.cost import Costs
 from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
@@ -108,12 +107,6 @@ def best_segments(
     return tuple(reversed(segments))
 
 
-def _path(costs: Costs, sender: str, receiver: str) -> Link:
-    """All links from one device to another as one."""
-    links = costs.cluster.path(sender, receiver)
-    return Link(min(link.bandwidth for link in links), sum(link.latency for link in links))
-
-
 @dataclass(frozen=True, slots=True)
 class _Choice:
     """The best way to a cut: total seconds, where its last stage starts, the mode before that."""
@@ -136,7 +129,7 @@ class _Search:
         self._fetched = lru_cache(maxsize=None)(self._fetched_bytes)
         self._sending = [costs.sending(device) for device in self.devices]
         self._receiving = [costs.receiving(device) for device in self.devices]
-        self._paths = [[_path(costs, sender, to) for sender in self.devices] for to in self.devices]
+        self._paths = [[costs.path(sender, to) for sender in self.devices] for to in self.devices]
 
     def best_stage(
         self, cuts: Sequence[int], end: int, mode: Mode, best: Sequence[Mapping[Mode, _Choice]]

@@ -198,7 +198,7 @@ class LabCluster:
         profiles = dict.fromkeys(names, profile)
         quotas = {name: self.lab.quota(name) for name in names}
 
-        def costs(cooling: Cooling | None) -> ProfiledCosts:
+        def priced(cooling: Cooling | None) -> ProfiledCosts:
             if cooling is None:
                 return costs_for(cluster, profiles)
             return costs_for(
@@ -207,7 +207,7 @@ class LabCluster:
 
         self._say("measuring what pauses cost")
         share = quotas[self.cluster.source].share
-        return costs(kept_cooling(profile.machine, len(names), share, costs, self._spend))
+        return priced(kept_cooling(profile.machine, len(names), share, priced, self._spend))
 
     def _as_emulated(self) -> Cluster:
         """The cluster with the links that there really are: rates count headers too, and the least
