@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 
 from swath.cluster.cluster import Cluster, Link
 from swath.graph.geometry import TileGeometry
@@ -59,27 +60,27 @@ class Quota:
 class Cooling:
     """What a pause costs: the caches have gone cold when a device goes on.
 
-    Seconds of CPU after a long pause: ``waited`` for something, after which other code runs than
-    before; ``stopped`` by the quota in the midst of a piece of work. ``half``: the pause after
-    which it is half as much. ``refill``: seconds that every byte of maps takes more where a quota
-    stops the device over and over.
+    ``waited``: seconds of CPU more after a long wait for something, paid bit by bit in the work
+    that follows. ``half``: the wait after which it is half as much; ``warm``: seconds of work in
+    which most of it (all but 1/e) is paid. ``refill``: seconds that every byte of maps takes more
+    where a quota stops the device over and over.
     """
 
     waited: float
-    stopped: float
     half: float
+    warm: float
     refill: float = 0.0
 
     def after_waiting(self, pause: float) -> float:
-        """Seconds of CPU that waiting for so many seconds costs."""
+        """Seconds of CPU that waiting for so many seconds costs, at most."""
         return self.waited * pause / (pause + self.half) if pause > 0 else 0.0
 
-    def after_stop(self, pause: float) -> float:
-        """Seconds of CPU that being stopped for so many seconds costs."""
-        return self.stopped * pause / (pause + self.half) if pause > 0 else 0.0
+    def paid(self, work: float) -> float:
+        """The share of that which so many seconds of work pay."""
+        return 1.0 - exp(-work / self.warm)
 
 
-NO_COOLING = Cooling(0.0, 0.0, 1.0)
+NO_COOLING = Cooling(0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)

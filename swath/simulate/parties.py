@@ -68,13 +68,13 @@ class Processor:
     """
 
     __slots__ = (
-        "_cooling", "_cools", "_used", "coordinator_until", "ration", "started", "worker_until",
+        "_cold", "_cooling", "_used", "coordinator_until", "ration", "started", "worker_until",
     )  # fmt: skip
 
     def __init__(self, ration: Ration | None, cooling: Cooling) -> None:
         self.ration = ration
         self._cooling = cooling
-        self._cools = cooling.waited > 0
+        self._cold = 0.0
         self._used = 0.0
         self.worker_until = 0.0
         self.coordinator_until = 0.0
@@ -91,9 +91,11 @@ class Processor:
         if start < self.coordinator_until:
             start = self.coordinator_until
         if start < now:
-            if self._cools:
-                seconds += self._cooling.after_waiting(now - start)
+            if self._cooling.waited:
+                self._cold = max(self._cold, self._cooling.after_waiting(now - start))
             start = now
+        if self._cold:
+            seconds += self._warm_up(seconds)
         self._used += seconds
         self.started = start
         if self.ration is None:
@@ -102,12 +104,20 @@ class Processor:
             self.worker_until = end = self.ration.run(now, start, seconds)
         return end
 
+    def _warm_up(self, seconds: float) -> float:
+        """What so much work takes more while caches are cold."""
+        paid = self._cold * self._cooling.paid(seconds)
+        self._cold -= paid
+        return paid
+
     def coordinate(self, now: float, seconds: float) -> float:
         """The coordinator does something next; when it is done. What the worker is at ends that
         much later."""
         free = max(self.worker_until, self.coordinator_until)
         if free < now:
-            seconds += self._cooling.after_waiting(now - free)
+            self._cold = max(self._cold, self._cooling.after_waiting(now - free))
+        if self._cold:
+            seconds += self._warm_up(seconds)
         self._used += seconds
         start = max(now, self.coordinator_until)
         delays = self.worker_until > start

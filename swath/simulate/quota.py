@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from swath.cost import NO_COOLING, Cooling, Quota
+from swath.cost import Quota
 
 
 class Ration:
@@ -21,12 +21,12 @@ class Ration:
     above that; use is taken from it; a tick that finds it used up while the device is busy stops
     the device until the balance is positive again; so does it a device that begins after a pause.
 
-    ``period_phase`` and ``tick_phase``: when the first grant and the first tick come; ``cooling``:
-    what being stopped costs besides time. ``used``: seconds of CPU so far.
+    ``period_phase`` and ``tick_phase``: when the first grant and the first tick come. ``used``:
+    seconds of CPU so far.
     """
 
     __slots__ = (
-        "_cooling", "_granted", "_grants_at", "_period", "_running", "_tick", "_tick_phase",
+        "_granted", "_grants_at", "_period", "_running", "_tick", "_tick_phase",
         "_ticks_at", "balance", "time", "used",
     )  # fmt: skip
 
@@ -35,9 +35,7 @@ class Ration:
         quota: Quota,
         period_phase: float = 0.0,
         tick_phase: float = 0.0,
-        cooling: Cooling = NO_COOLING,
     ) -> None:
-        self._cooling = cooling
         self._period = quota.period
         self._granted = quota.share * quota.period
         self._tick = quota.tick
@@ -92,10 +90,8 @@ class Ration:
             self._use(self._ticks_at)
             if self.balance <= 0:
                 self._log(began, self.time)
-                stopped = self.time
                 self._stop()
                 began = self.time
-                work += self._cooling.after_stop(began - stopped)
             self._skip_ticks()
         self._log(began, self.time)
         return self.time

@@ -184,7 +184,7 @@ class _World:
             if quota is not None and quota.share < 1:
                 words = seed_words(self._seed, f"quota {device}")
                 period, tick = np.random.default_rng(words).random(2).tolist()
-                ration = Ration(quota, period * quota.period, tick * quota.tick, cooling)
+                ration = Ration(quota, period * quota.period, tick * quota.tick)
             self._processors[device] = Processor(ration, cooling)
         return self._processors[device]
 

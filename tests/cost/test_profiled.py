@@ -150,7 +150,7 @@ def test_quotas_are_handed_through() -> None:
 def test_a_quota_that_stops_a_device_makes_its_memory_slow(graph: Graph) -> None:
     profiles = dict.fromkeys(("pi-a", "pi-b"), profile(convolutions(40)))
     quotas = {"pi-a": Quota(0.25, 4.4e-3, 4e-3), "pi-b": Quota(1.0, 4.4e-3, 4e-3)}
-    cooling = Cooling(waited=1e-4, stopped=2e-4, half=3e-4, refill=1e-10)
+    cooling = Cooling(waited=1e-4, half=3e-4, warm=2e-3, refill=1e-10)
     coolings = dict.fromkeys(quotas, cooling)
     free = costs_for(CLUSTER, profiles)
     limited = costs_for(CLUSTER, profiles, quotas=quotas, coolings=coolings)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.cost import Cooling, Quota
+from swath.cost import Quota
 from swath.simulate.quota import Ration
 
 PERIODS = st.sampled_from([0.004, 0.01, 0.02, 0.1])
@@ -78,14 +78,3 @@ def test_when_a_part_of_the_work_is_done():
     assert ration.after(0.0, 0.002) == pytest.approx(0.0044)
     assert ration.after(0.002, 0.0) == pytest.approx(0.004)
     assert ration.after(0.0, 0.003) == pytest.approx(ration.time)
-
-
-def test_being_stopped_leaves_caches_cold():
-    """Stopped once: as much more work."""
-    quota, work = Quota(0.25, 0.004, 0.004), 0.0045
-    cold = Ration(quota, cooling=Cooling(waited=1.0, stopped=1e-4, half=0.0))
-    warm = Ration(quota)
-    warm.run(0.0, 0.0, work)
-    cold.run(0.0, 0.0, work)
-    assert cold.used == pytest.approx(warm.used + 1e-4)
-    assert cold.time > warm.time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from functools import lru_cache
 
 import pytest
@@ -19,6 +20,7 @@ from swath.plan.program import Compute, Programs
 from swath.planners.even import Even
 from swath.planners.registry import Problem
 from swath.simulate import Request, make_script, redundant_flops_share, simulate
+from swath.simulate.parties import Processor
 from tests.plan.plans import ROWS, chain_graph, layer_plan, two_devices
 
 NETWORKS = ("switch", "shared", "star")
@@ -257,7 +259,7 @@ def test_waiting_leaves_caches_cold():
     @dataclasses.dataclass(frozen=True)
     class Cold(Costs):
         def cooling(self, device: str) -> Cooling:
-            return Cooling(waited=1e-3, stopped=0.0, half=1e-9)
+            return Cooling(waited=1e-3, half=1e-9, warm=1e-9)
 
     script = make_script(plan, programs, costs)
     warm = simulate([Request(script)], costs)
@@ -265,3 +267,15 @@ def test_waiting_leaves_caches_cold():
     more = cold.busy["b"] - warm.busy["b"]
     assert more == pytest.approx(1e-3 * round(more / 1e-3), rel=1e-3), "so much for each pause"
     assert more > 1e-3
+
+
+def test_caches_warm_up_with_the_work_that_follows():
+    cooling = Cooling(waited=1e-3, half=1e-9, warm=2e-3)
+    in_parts, at_once = Processor(None, cooling), Processor(None, cooling)
+    at_once.work(1.0, 2e-3)
+    for _ in range(4):
+        in_parts.work(1.0, 0.5e-3)
+    assert at_once.busy == pytest.approx(2e-3 + (1 - math.exp(-1)) * 1e-3)
+    assert in_parts.busy == pytest.approx(at_once.busy)
+    in_parts.work(1.0, 1.0)
+    assert in_parts.busy == pytest.approx(1.002 + 1e-3), "no more than all of it"

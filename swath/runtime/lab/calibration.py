@@ -4,8 +4,8 @@ Devices that share a machine share its caches, and a processor that was idle has
 device that was stopped by its quota, or waited for others, is slower when it goes on, which may
 take a third of its time where the quota is small and the tiles are short. No profile of a device by
 itself shows it. Here the same plans run with and without quotas. On one device, what they take more
-with them is what being stopped costs, by the stop and by the byte of maps; split over all, what is
-left is what waiting costs.
+with them is what being stopped costs, by the byte of maps; split over all, what is left is what
+waiting costs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 
 import numpy as np
-from scipy.optimize import nnls
 
 from swath import zoo
 from swath.cluster import Link
@@ -33,13 +32,17 @@ from swath.simulate import Request, make_script, simulate
 PROBES = (("squeezenet", 224, 224), ("mobilenet_v1", 224, 224), ("tiny_yolov2", 416, 416))
 """Light networks, which feel a pause most, and one that computes more between two of them."""
 
-ROUNDS = 4
+ROUNDS = 5
 
 HALF = 0.3e-3
 """Seconds of pause that cost half as much as a long one. Measured of tiles of 0.1 to 0.3 ms: 17 to
 51 us more after 0.2 ms, 26 to 56 after 1 ms, 67 to 73 after 3 ms, 93 to 101 after 10 ms."""
 
-USUAL = Cooling(waited=200e-6, stopped=200e-6, half=HALF, refill=30e-12)
+WARM = 2e-3
+"""Seconds of work that have a device's caches warm again: its first tile after a pause loses the
+most, and less where it is short."""
+
+USUAL = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12)
 """Near enough to see what each cost does to a prediction; from there it is taken to be linear."""
 
 REQUESTS = 10
@@ -73,26 +76,26 @@ def kept_cooling(
 
 def calibrate(priced: Priced, spend: Spend) -> Cooling:
     """The cooling at which the predicted CPU time of small networks is the real one."""
+    costs = _unshaped(priced(NO_COOLING))
     whole: list[Measured] = []
     split: list[Measured] = []
     for probe in PROBES:
-        problem = Problem(load_onnx(zoo.build(*probe)), _unshaped(priced(NO_COOLING)))
+        problem = Problem(load_onnx(zoo.build(*probe)), costs)
         alone, together = (make_planner(name).plan(problem) for name in ("whole", "even"))
         free, limited = spend(problem.graph, alone, ROUNDS)
         # How far the profile is off on this network is not what is looked for.
         bias = free / _predicted(alone, priced(None))
         whole.append((alone, limited / bias))
-        split.append((together, spend(problem.graph, together, ROUNDS)[1] / bias))
-    known = replace(NO_COOLING, half=HALF)
-    known = _with(known, ("stopped", "refill"), whole, priced)
-    return _with(known, ("waited",), split, priced)
+        if len(costs.cluster.workers) > 1:
+            split.append((together, spend(problem.graph, together, ROUNDS)[1] / bias))
+    known = Cooling(waited=0.0, half=HALF, warm=WARM)
+    known = replace(known, refill=_fitted("refill", known, whole, priced))
+    return replace(known, waited=_fitted("waited", known, split, priced)) if split else known
 
 
-def _with(
-    known: Cooling, names: Sequence[str], measured: Sequence[Measured], priced: Priced
-) -> Cooling:
-    """A cooling with the costs of these names, none negative, with which the predictions are the
-    nearest to what was measured, in relative terms."""
+def _fitted(name: str, known: Cooling, measured: Sequence[Measured], priced: Priced) -> float:
+    """The cost of this name, not negative, with which predictions are the nearest to what was
+    measured, in relative terms."""
     expected = np.array([seconds for _, seconds in measured])
 
     def predicted(cooling: Cooling) -> np.ndarray:
@@ -100,19 +103,9 @@ def _with(
         return np.asarray(found / expected)
 
     before = predicted(known)
-    usual = [getattr(USUAL, name) for name in names]
-    effects = [
-        predicted(replace(known, **{name: value})) - before
-        for name, value in zip(names, usual, strict=True)
-    ]
-    factors, _ = nnls(np.transpose(effects), 1.0 - before)
-    return replace(
-        known,
-        **{
-            name: float(factor * value)
-            for name, factor, value in zip(names, factors, usual, strict=True)
-        },
-    )
+    usual: float = getattr(USUAL, name)
+    effect = predicted(replace(known, **{name: usual})) - before
+    return max(0.0, usual * float(effect @ (1.0 - before)) / float(effect @ effect))
 
 
 def _predicted(plan: Plan, costs: ProfiledCosts) -> float:

@@ -244,7 +244,7 @@ class LabCluster:
                     block = self._remote.call("requests", 1, SPAN, TIMEOUT)
                     spent = sum(self._used().values()) - sum(before.values())
                     found.append(spent / len(block.seconds))
-        return statistics.fmean(free), statistics.fmean(limited)
+        return statistics.median(free), statistics.median(limited)
 
     def plan(self, graph: Graph, planner: str = DEFAULT_PLANNER, **options: Any) -> Plan:
         """A plan for the devices as they are here."""

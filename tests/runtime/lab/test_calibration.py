@@ -13,13 +13,13 @@ from swath.cost import Cooling, ProfiledCosts, Quota, costs_for
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
-from swath.runtime.lab.calibration import HALF, calibrate, kept_cooling
+from swath.runtime.lab.calibration import HALF, WARM, calibrate, kept_cooling
 from swath.simulate import Request, make_script, simulate
 from tests.cost.laws import convolutions, moving, profile
 
 CLUSTER = Cluster((Device("a"), Device("b")), source="a", default_link=Link(10e9, 0.0))
 QUOTAS = dict.fromkeys("ab", Quota(0.25, 4.4e-3, 4e-3))
-TRUTH = Cooling(waited=300e-6, stopped=150e-6, half=HALF, refill=20e-12)
+TRUTH = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12)
 SLOWER = 1.2
 """What devices really take, as a multiple of what their profile says."""
 
@@ -53,8 +53,7 @@ def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, 
         return priced(known, cooling)
 
     first = kept_cooling(known.machine, 2, 0.25, found, spend)
-    assert first.stopped == pytest.approx(TRUTH.stopped, rel=0.15)
-    assert first.refill == pytest.approx(TRUTH.refill, rel=0.4)
+    assert first.refill == pytest.approx(TRUTH.refill, rel=0.2)
     assert first.waited == pytest.approx(TRUTH.waited, rel=0.2)
     measured = len(runs)
     assert kept_cooling(known.machine, 2, 0.25, found, spend) == first
@@ -71,4 +70,4 @@ def test_pauses_that_cost_nothing_are_not_made_to(known):
         return free, 0.99 * free
 
     cooling = calibrate(lambda cooling: priced(known, cooling), spend)
-    assert cooling == replace(TRUTH, waited=0.0, stopped=0.0, refill=0.0)
+    assert cooling == replace(TRUTH, waited=0.0, refill=0.0)
