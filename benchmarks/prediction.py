@@ -111,9 +111,9 @@ def cells(name: str, rate: int, models: Sequence[str]) -> Iterator[Cell]:
                     if not is_checked:
                         lab.check()
                         is_checked = True
-                    figures = [lab.figure() for _ in range(2)]
+                    figures = [lab.figure() for _ in range(3)]
                 count = sum(figure.requests for figure in figures)
-                measured = 1e3 * statistics.fmean(figure.seconds for figure in figures)
+                measured = 1e3 * statistics.median(figure.seconds for figure in figures)
                 predicted = 1e3 * statistics.fmean(lab.predict(plan, max(10, count)).latencies)
                 yield Cell(name, rate, model, what, len(plan.stages), measured, predicted, count)
 
@@ -160,7 +160,7 @@ def draw(found: Sequence[Cell], path: Path) -> None:
 
 METHOD = """\
 Real workers on emulated devices: a network namespace each, links shaped by token buckets, CPU by
-quota; in every lab each quota and rate was seen to bite. *Measured* is the mean of two figures,
+quota; in every lab each quota and rate was seen to bite. *Measured* is the median of three figures,
 each the mean of requests back to back over at least 1 s and 20 quota periods, after 0.6 s of
 requests that spend what a quota lends. *Predicted* is the mean of as many requests in the
 simulator. It knows tile times from a full profile of this machine taken without any load, what

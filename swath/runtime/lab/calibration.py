@@ -11,6 +11,7 @@ waiting costs.
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 
@@ -29,10 +30,13 @@ from swath.planners import Problem, make_planner
 from swath.runtime.profiling.kept import kept_path
 from swath.simulate import Request, make_script, simulate
 
-PROBES = (("squeezenet", 224, 224), ("mobilenet_v1", 224, 224), ("tiny_yolov2", 416, 416))
-"""Light networks, which feel a pause most, and one that computes more between two of them."""
+PROBES = (
+    ("squeezenet", 224, 224), ("mobilenet_v1", 224, 224), ("resnet18", 224, 224),
+    ("tiny_yolov2", 416, 416),
+)  # fmt: skip
+"""Light networks, which feel a pause most, and two that compute more between two of them."""
 
-ROUNDS = 5
+ROUNDS = 4
 
 HALF = 0.3e-3
 """Seconds of pause that cost half as much as a long one. Measured of tiles of 0.1 to 0.3 ms: 17 to
@@ -45,21 +49,21 @@ most, and less where it is short."""
 USUAL = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12)
 """Near enough to see what each cost does to a prediction; from there it is taken to be linear."""
 
-REQUESTS = 10
+REQUESTS = 20
 _UNSHAPED = 10e9
 
-Spend = Callable[[Graph, Plan, int], tuple[float, float]]
-"""(graph, plan, rounds) -> seconds of CPU per request, of all devices: without and with quotas."""
+Take = Callable[[Graph, Plan, Sequence[bool]], list[float]]
+"""(graph, plan, by round whether there are quotas) -> by round the seconds that a request takes."""
 
 Priced = Callable[[Cooling | None], ProfiledCosts]
 """Costs of the devices if pauses cost so much; None: without quotas."""
 
 Measured = tuple[Plan, float]
-"""A plan and its seconds of CPU per request, of all devices."""
+"""A plan and the seconds that a request takes by it."""
 
 
 def kept_cooling(
-    machine: Machine, devices: int, share: float, priced: Priced, spend: Spend
+    machine: Machine, devices: int, share: float, priced: Priced, take: Take
 ) -> Cooling:
     """The cooling of so many devices with a quota of so many cores: measured on this machine
     before, or else now, and kept beside its profile."""
@@ -68,26 +72,29 @@ def kept_cooling(
         said = json.loads(path.read_text(encoding="utf-8"))
         return Cooling(**{field.name: float(said[field.name]) for field in fields(Cooling)})
     except (OSError, ValueError, KeyError, TypeError):  # Not there, or damaged.
-        found = calibrate(priced, spend)
+        found = calibrate(priced, take)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(asdict(found)))
     return found
 
 
-def calibrate(priced: Priced, spend: Spend) -> Cooling:
-    """The cooling at which the predicted CPU time of small networks is the real one."""
+def calibrate(priced: Priced, take: Take) -> Cooling:
+    """The cooling at which the predicted latency of small networks is the real one."""
     costs = _unshaped(priced(NO_COOLING))
     whole: list[Measured] = []
     split: list[Measured] = []
     for probe in PROBES:
         problem = Problem(load_onnx(zoo.build(*probe)), costs)
         alone, together = (make_planner(name).plan(problem) for name in ("whole", "even"))
-        free, limited = spend(problem.graph, alone, ROUNDS)
+        # In turn, for the machine itself is not as fast at any time.
+        found = take(problem.graph, alone, [False, True] * ROUNDS)
+        free, limited = statistics.median(found[::2]), statistics.median(found[1::2])
         # How far the profile is off on this network is not what is looked for.
         bias = free / _predicted(alone, priced(None))
         whole.append((alone, limited / bias))
         if len(costs.cluster.workers) > 1:
-            split.append((together, spend(problem.graph, together, ROUNDS)[1] / bias))
+            found = take(problem.graph, together, [True] * ROUNDS)
+            split.append((together, statistics.median(found) / bias))
     known = Cooling(waited=0.0, half=HALF, warm=WARM)
     known = replace(known, refill=_fitted("refill", known, whole, priced))
     return replace(known, waited=_fitted("waited", known, split, priced)) if split else known
@@ -109,10 +116,10 @@ def _fitted(name: str, known: Cooling, measured: Sequence[Measured], priced: Pri
 
 
 def _predicted(plan: Plan, costs: ProfiledCosts) -> float:
-    """Seconds of CPU per request, of all devices."""
+    """Seconds that a request takes, one after the other."""
     costs = _unshaped(costs)
     script = make_script(plan, compile_plan(plan), costs)
-    return sum(simulate([Request(script)] * REQUESTS, costs).busy.values()) / REQUESTS
+    return statistics.fmean(simulate([Request(script)] * REQUESTS, costs).latencies)
 
 
 def _unshaped(costs: ProfiledCosts) -> ProfiledCosts:

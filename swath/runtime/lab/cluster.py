@@ -207,7 +207,7 @@ class LabCluster:
 
         self._say("measuring what pauses cost")
         share = quotas[self.cluster.source].share
-        return priced(kept_cooling(profile.machine, len(names), share, priced, self._spend))
+        return priced(kept_cooling(profile.machine, len(names), share, priced, self._take))
 
     def _as_emulated(self) -> Cluster:
         """The cluster with the links that there really are: rates count headers too, and the least
@@ -230,21 +230,18 @@ class LabCluster:
             links={ends: emulated(link) for ends, link in self.cluster.links.items()},
         )
 
-    def _spend(self, graph: Graph, plan: Plan, rounds: int) -> tuple[float, float]:
-        """Seconds of CPU per request that a plan takes of all devices: without and with their
-        quotas. In turn, for the machine itself is not as fast at any time."""
+    def _take(self, graph: Graph, plan: Plan, quotas: Sequence[bool]) -> list[float]:
+        """Seconds that a request takes by a plan, measured once for each entry: with the devices'
+        quotas, or without."""
         self.deploy(graph, plan, random_inputs(graph))
-        free: list[float] = []
-        limited: list[float] = []
-        for _ in range(rounds):
-            for found, state in ((free, self._assigned()), (limited, self._rationed())):
-                with state, self._at(self.cluster.source):
-                    self._remote.call("requests", 1, WARM_SECONDS, TIMEOUT)
-                    before = self._used()
-                    block = self._remote.call("requests", 1, SPAN, TIMEOUT)
-                    spent = sum(self._used().values()) - sum(before.values())
-                    found.append(spent / len(block.seconds))
-        return statistics.median(free), statistics.median(limited)
+        found = []
+        for rationed in quotas:
+            state = self._rationed() if rationed else self._assigned()
+            with state, self._at(self.cluster.source):
+                self._remote.call("requests", 1, WARM_SECONDS, TIMEOUT)
+                block = self._remote.call("requests", 1, SPAN, TIMEOUT)
+                found.append(statistics.fmean(block.seconds))
+        return found
 
     def plan(self, graph: Graph, planner: str = DEFAULT_PLANNER, **options: Any) -> Plan:
         """A plan for the devices as they are here."""

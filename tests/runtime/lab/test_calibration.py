@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from swath.simulate import Request, make_script, simulate
 from tests.cost.laws import convolutions, moving, profile
 
 CLUSTER = Cluster((Device("a"), Device("b")), source="a", default_link=Link(10e9, 0.0))
-QUOTAS = dict.fromkeys("ab", Quota(0.25, 4.4e-3, 4e-3))
+SHARE = 0.25
+QUOTAS = dict.fromkeys("ab", Quota(SHARE, 4.4e-3, 4e-3))
 TRUTH = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12)
 SLOWER = 1.2
 """What devices really take, as a multiple of what their profile says."""
@@ -36,38 +39,38 @@ def priced(known: DeviceProfile, cooling: Cooling | None) -> ProfiledCosts:
     return costs_for(CLUSTER, profiles, quotas=QUOTAS, coolings=dict.fromkeys("ab", cooling))
 
 
-def spent(plan: Plan, costs: ProfiledCosts) -> float:
+def seconds(plan: Plan, costs: ProfiledCosts) -> float:
     script = make_script(plan, compile_plan(plan), costs)
-    return SLOWER * sum(simulate([Request(script)] * 10, costs).busy.values()) / 10
+    return SLOWER * statistics.fmean(simulate([Request(script)] * 20, costs).latencies)
 
 
 def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     runs: list[int] = []
 
-    def spend(graph: Graph, plan: Plan, rounds: int) -> tuple[float, float]:
-        runs.append(rounds)
-        return spent(plan, priced(known, None)), spent(plan, priced(known, TRUTH))
+    def take(graph: Graph, plan: Plan, quotas: Sequence[bool]) -> list[float]:
+        runs.append(len(quotas))
+        return [seconds(plan, priced(known, TRUTH if each else None)) for each in quotas]
 
     def found(cooling: Cooling | None) -> ProfiledCosts:
         return priced(known, cooling)
 
-    first = kept_cooling(known.machine, 2, 0.25, found, spend)
+    first = kept_cooling(known.machine, 2, 0.25, found, take)
     assert first.refill == pytest.approx(TRUTH.refill, rel=0.2)
     assert first.waited == pytest.approx(TRUTH.waited, rel=0.2)
     measured = len(runs)
-    assert kept_cooling(known.machine, 2, 0.25, found, spend) == first
+    assert kept_cooling(known.machine, 2, 0.25, found, take) == first
     assert len(runs) == measured, "kept beside the profile"
     (path,) = Path(tmp_path).rglob("*cooling-2x0.25.json")
     path.write_text("{")
-    assert kept_cooling(known.machine, 2, 0.25, found, spend) == first
+    assert kept_cooling(known.machine, 2, 0.25, found, take) == first
     assert len(runs) == 2 * measured
 
 
 def test_pauses_that_cost_nothing_are_not_made_to(known):
-    def spend(graph: Graph, plan: Plan, rounds: int) -> tuple[float, float]:
-        free = spent(plan, priced(known, None))
-        return free, 0.99 * free
+    def take(graph: Graph, plan: Plan, quotas: Sequence[bool]) -> list[float]:
+        free = seconds(plan, priced(known, None))
+        return [0.9 * free / SHARE if each else free for each in quotas]
 
-    cooling = calibrate(lambda cooling: priced(known, cooling), spend)
+    cooling = calibrate(lambda cooling: priced(known, cooling), take)
     assert cooling == replace(TRUTH, waited=0.0, refill=0.0)
