@@ -12,7 +12,6 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any
 
 from swath.simulate.channels import Rates
@@ -31,13 +30,14 @@ class Resource:
     ``rates``: how the capacity varies while somebody uses it; None: it does not. ``limited``: the
     connections under way whose bottleneck it is, all at the rate ``level``; ``others``: those that
     cross it, and have theirs elsewhere. ``spare``: what is left of it, or less, where it limits
-    nobody. ``burst``: bytes that it carries at once after a pause, as a token bucket does;
+    nobody. ``first``: when the first of those whom it limits ends; ``wakes_at``: when that is
+    looked after next, no later than then. ``burst``: bytes that it carries at once after a pause, as a token bucket does;
     ``free_at``: when what it was given so far would be through at its full rate.
     """
 
     __slots__ = (
-        "burst", "capacity", "free_at", "is_unsettled", "is_watched", "level", "limited", "others",
-        "rates", "spare",
+        "burst", "capacity", "first", "free_at", "is_unsettled", "is_watched", "level", "limited",
+        "others", "rates", "spare", "wakes_at",
     )  # fmt: skip
 
     def __init__(self, capacity: float, rates: Rates | None = None, burst: float = 0.0) -> None:
@@ -49,6 +49,8 @@ class Resource:
         self.limited: dict[Connection, None] = {}
         self.others: dict[Connection, None] = {}
         self.spare = capacity
+        self.first = math.inf
+        self.wakes_at = math.inf
         self.is_watched = False
         self.is_unsettled = False
 
@@ -59,12 +61,12 @@ class Connection:
     ``resources`` are what it crosses: none where no network is between; on a radio channel its own
     link alone. ``arrive`` is called with what was sent, ``latency`` seconds after its last byte.
     ``left``: bytes of the first message when it got under way; ``ends``: when its last byte leaves
-    if nothing changes; ``group``: those whose rates were last worked out together with its own.
+    if nothing changes.
     """
 
     __slots__ = (
-        "arrive", "bottleneck", "bursts", "cargo", "ends", "group", "latency", "left", "rate",
-        "resources", "waiting",
+        "arrive", "bottleneck", "bursts", "cargo", "ends", "latency", "left", "rate", "resources",
+        "waiting",
     )  # fmt: skip
 
     bottleneck: Resource
@@ -79,7 +81,6 @@ class Connection:
         self.left = 0.0
         self.rate = 0.0
         self.ends = math.inf
-        self.group: list[Connection] | None = None
 
 
 class Network(ABC):
@@ -173,7 +174,6 @@ class Switched(Network):
     def __init__(self, events: Events) -> None:
         super().__init__(events)
         self._unsettled: list[Resource] = events.unsettled
-        self._woken: list[list[Connection]] = []
 
     def _join(self, connection: Connection) -> None:
         is_alone = True
@@ -206,11 +206,9 @@ class Switched(Network):
                 if not is_alone:
                     self._unsettle(resource)
         if is_alone:
-            now = self._events.now
             connection.rate = rate
-            connection.ends = ends = now + connection.left / rate
-            connection.group = group = [connection]
-            self._events.at(ends, self._wake, group)
+            connection.ends = ends = self._events.now + connection.left / rate
+            self._expect(bottleneck, ends)
         else:
             connection.rate = 0.0
 
@@ -231,62 +229,55 @@ class Switched(Network):
             resource.is_unsettled = True
             self._unsettled.append(resource)
 
-    def _await(self, group: list[Connection]) -> None:
-        """Wake a group, who ends first last in it, when its first one ends."""
-        while group:
-            if group[-1].group is group:
-                self._events.at(group[-1].ends, self._wake, group)
-                return
-            group.pop()  # Its rate has changed since.
+    def _expect(self, resource: Resource, first: float) -> None:
+        """The first of those whom a resource limits ends then: be there, or before."""
+        resource.first = first
+        if first < resource.wakes_at:
+            resource.wakes_at = first
+            self._events.at(first, self._wake, resource)
 
-    def _wake(self, group: list[Connection]) -> None:
-        """The first of a group may have left now."""
+    def _wake(self, resource: Resource) -> None:
+        """Somebody whom a resource limits may have left now."""
         now = self._events.now
-        while group:
-            flow = group[-1]
-            if flow.group is group:
-                if flow.ends > now:
-                    break
-                if self._next(flow):
+        if resource.wakes_at != now:
+            return  # Somebody was to end sooner, and this has been looked after since.
+        resource.wakes_at = math.inf
+        first = resource.first
+        if first <= now:
+            first = math.inf
+            for flow in tuple(resource.limited):
+                ends = flow.ends
+                if ends <= now:
+                    if not self._next(flow):
+                        self._leave(flow)
+                        continue
                     # The next message takes over the rate: nothing changes for the others.
                     flow.ends = ends = now + flow.left / flow.rate
-                    flow.group = alone = [flow]
-                    self._events.at(ends, self._wake, alone)
-                else:
-                    flow.group = None
-                    self._leave(flow)
-            group.pop()
-        if group:
-            if self._unsettled:
-                self._woken.append(group)  # Most of it will have another rate in a moment.
-            else:
-                self._await(group)
+                if ends < first:
+                    first = ends
+        if resource.limited and not resource.is_unsettled:
+            self._expect(resource, first)
 
     def _change(self, resource: Resource, before: float) -> None:
         self._unsettle(resource)
 
     def _settle(self) -> None:
         """Fill what has changed; then who has another rate than before ends at another time."""
-        filled = self._fill()
         now = self._events.now
-        group: list[Connection] = []
-        for resource in filled:
+        for resource in self._fill():
             rate = resource.level
+            first = math.inf
             for flow in resource.limited:
                 before = flow.rate
-                if before != rate:
+                if before == rate:
+                    ends = flow.ends
+                else:
                     left = (flow.ends - now) * before if before else flow.left
-                    flow.ends = now + left / rate
+                    flow.ends = ends = now + left / rate
                     flow.rate = rate
-                    flow.group = group
-                    group.append(flow)
-        if group:
-            group.sort(key=_ENDS)
-            group.reverse()
-            self._events.at(group[-1].ends, self._wake, group)
-        for woken in self._woken:
-            self._await(woken)
-        self._woken.clear()
+                if ends < first:
+                    first = ends
+            self._expect(resource, first)
 
     def _fill(self) -> list[Resource]:
         """Fill resources anew until none is unsettled; those that were filled."""
@@ -319,7 +310,7 @@ class Switched(Network):
                 resource.level = level
                 for flow in limited:
                     for other in flow.resources:
-                        if not other.is_unsettled and other is not resource:
+                        if other is not resource and not other.is_unsettled:
                             if not other.limited:
                                 other.spare -= rise
                                 if other.spare >= 0.0:
@@ -331,7 +322,7 @@ class Switched(Network):
                 for flow in limited:
                     for other in flow.resources:
                         # Where nobody is limited, nobody waits for what becomes free.
-                        if other.limited and not other.is_unsettled and other is not resource:
+                        if other is not resource and other.limited and not other.is_unsettled:
                             other.is_unsettled = True
                             unsettled.append(other)
         unsettled.clear()
@@ -351,7 +342,7 @@ class Switched(Network):
             bottleneck.others[flow] = limited[flow] = None
             flow.bottleneck = resource
             for crossed in flow.resources:
-                if crossed.limited and not crossed.is_unsettled and crossed is not resource:
+                if crossed is not resource and crossed.limited and not crossed.is_unsettled:
                     crossed.is_unsettled = True
                     self._unsettled.append(crossed)
             level = left / len(limited)
@@ -363,6 +354,3 @@ class Switched(Network):
                     flow = other
             if flow.bottleneck is resource:
                 return level
-
-
-_ENDS = attrgetter("ends")
