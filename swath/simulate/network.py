@@ -31,8 +31,9 @@ class Resource:
     connections under way whose bottleneck it is, all at the rate ``level``; ``others``: those that
     cross it, and have theirs elsewhere. ``spare``: what is left of it, or less, where it limits
     nobody. ``first``: when the first of those whom it limits ends; ``wakes_at``: when that is
-    looked after next, no later than then. ``burst``: bytes that it carries at once after a pause, as a token bucket does;
-    ``free_at``: when what it was given so far would be through at its full rate.
+    looked after next, no later than then. ``burst``: bytes that it carries at once after a pause,
+    as a token bucket does; ``free_at``: when what it was given so far would be through at its full
+    rate.
     """
 
     __slots__ = (
@@ -263,8 +264,10 @@ class Switched(Network):
 
     def _settle(self) -> None:
         """Fill what has changed; then who has another rate than before ends at another time."""
+        self._fill()
         now = self._events.now
-        for resource in self._fill():
+        unsettled = self._unsettled
+        for resource in unsettled:
             rate = resource.level
             first = math.inf
             for flow in resource.limited:
@@ -277,11 +280,14 @@ class Switched(Network):
                     flow.rate = rate
                 if ends < first:
                     first = ends
-            self._expect(resource, first)
+            if first < resource.wakes_at:
+                self._expect(resource, first)
+            else:
+                resource.first = first
+        unsettled.clear()
 
-    def _fill(self) -> list[Resource]:
-        """Fill resources anew until none is unsettled; those that were filled."""
-        filled: list[Resource] = []
+    def _fill(self) -> None:
+        """Fill resources anew until none is unsettled; they are left in the list of those."""
         unsettled = self._unsettled
         for resource in unsettled:
             resource.is_unsettled = False
@@ -304,7 +310,6 @@ class Switched(Network):
                 resource.spare = left
                 continue
             resource.spare = 0.0
-            filled.append(resource)
             rise = level - resource.level
             if rise > level * NOISE:
                 resource.level = level
@@ -325,8 +330,6 @@ class Switched(Network):
                         if other is not resource and other.limited and not other.is_unsettled:
                             other.is_unsettled = True
                             unsettled.append(other)
-        unsettled.clear()
-        return filled
 
     def _draw_in(self, resource: Resource, flow: Connection, left: float) -> float:
         """Limit those too that have more elsewhere than they can have here; the level then.
