@@ -165,7 +165,7 @@ each the mean of requests back to back over at least 1 s and 20 quota periods, a
 requests that spend what a quota lends. *Predicted* is the mean of as many requests in the
 simulator. It knows tile times from a full profile of this machine taken without any load, what
 messages cost and the fabric's latency between two devices, quotas as the kernel keeps them, and
-two numbers measured once for each share with three other networks: what waiting costs a device, and
+two numbers measured once for each share with five other networks: what waiting costs a device, and
 what every byte of maps costs more in one that its quota stops over and over.
 Nothing that is measured of a plan goes into its prediction. The kernel here cannot delay packets,
 so latencies are the fabric's own. The machine is not as fast at any time (its host is shared):

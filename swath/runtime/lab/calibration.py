@@ -30,13 +30,11 @@ from swath.planners import Problem, make_planner
 from swath.runtime.profiling.kept import kept_path
 from swath.simulate import Request, make_script, simulate
 
-PROBES = (
-    ("squeezenet", 224, 224), ("mobilenet_v1", 224, 224), ("resnet18", 224, 224),
-    ("tiny_yolov2", 416, 416),
-)  # fmt: skip
-"""Light networks, which feel a pause most, and two that compute more between two of them."""
+PROBES = ("squeezenet", "mobilenet_v1", "mobilenet_v3_large", "efficientnet_b0", "resnet18")
+"""Light networks of several kinds, which feel a pause most, and one that computes more between two
+of them."""
 
-ROUNDS = 4
+ROUNDS = 3
 
 HALF = 0.3e-3
 """Seconds of pause that cost half as much as a long one. Measured of tiles of 0.1 to 0.3 ms: 17 to
@@ -84,7 +82,7 @@ def calibrate(priced: Priced, take: Take) -> Cooling:
     whole: list[Measured] = []
     split: list[Measured] = []
     for probe in PROBES:
-        problem = Problem(load_onnx(zoo.build(*probe)), costs)
+        problem = Problem(load_onnx(zoo.build(probe, 224, 224)), costs)
         alone, together = (make_planner(name).plan(problem) for name in ("whole", "even"))
         # In turn, for the machine itself is not as fast at any time.
         found = take(problem.graph, alone, [False, True] * ROUNDS)
