@@ -30,9 +30,11 @@ from swath.planners import Problem, make_planner
 from swath.runtime.profiling.kept import kept_path
 from swath.simulate import Request, make_script, simulate
 
-PROBES = ("squeezenet", "mobilenet_v1", "mobilenet_v3_large", "efficientnet_b0", "resnet18")
+SPLIT = ("squeezenet", "mobilenet_v1", "resnet18")
+ALONE = (*SPLIT, "mobilenet_v3_large", "efficientnet_b0")
 """Light networks of several kinds, which feel a pause most, and one that computes more between two
-of them."""
+of them. Those that gate their channels wait for more, and shorter, messages than others when they
+are split; only what stops cost them is asked."""
 
 ROUNDS = 3
 
@@ -81,7 +83,7 @@ def calibrate(priced: Priced, take: Take) -> Cooling:
     costs = _unshaped(priced(NO_COOLING))
     whole: list[Measured] = []
     split: list[Measured] = []
-    for probe in PROBES:
+    for probe in ALONE:
         problem = Problem(load_onnx(zoo.build(probe, 224, 224)), costs)
         alone, together = (make_planner(name).plan(problem) for name in ("whole", "even"))
         # In turn, for the machine itself is not as fast at any time.
@@ -90,7 +92,7 @@ def calibrate(priced: Priced, take: Take) -> Cooling:
         # How far the profile is off on this network is not what is looked for.
         bias = free / _predicted(alone, priced(None))
         whole.append((alone, limited / bias))
-        if len(costs.cluster.workers) > 1:
+        if probe in SPLIT and len(costs.cluster.workers) > 1:
             found = take(problem.graph, together, [True] * ROUNDS)
             split.append((together, statistics.median(found) / bias))
     known = Cooling(waited=0.0, half=HALF, warm=WARM)
