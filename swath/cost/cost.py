@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from math import exp
 
 from swath.cluster.cluster import Cluster, Link
+from swath.cost.features import bytes_of
 from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
-from swath.ops import Demand, Operator
+from swath.ops import Demand
 
 DEFAULT_GFLOPS = 20.0
 """One core of a current small computer, within a factor of a few."""
@@ -131,21 +133,17 @@ class Costs:
         quota = self.quota(device)
         return self.speed(device) * (quota.share if quota else 1.0)
 
-    def operator(self, device: str, op: Operator, flops: int, demand: Demand) -> float:
-        """One operator inside a tile: its FLOPs, and the bytes that it reads and writes."""
-        moved = sum(
-            region.size * tensor.itemsize
-            for region, tensor in zip(
-                (*demand.outputs, *demand.inputs), (*op.outputs, *op.inputs), strict=True
-            )
-            if region is not None and tensor is not None
-        )
-        return (flops + FLOPS_PER_BYTE * moved) / self.speed(device)
+    def kind(self, device: str) -> Hashable:
+        """Equal for devices whose CPU takes equal time for everything."""
+        return self.speed(device)
 
     def node(self, device: str, graph: Graph, position: int, demand: Demand) -> float:
-        """One node's part inside a tile that holds its neighbours too."""
+        """One node's part inside a tile that holds its neighbours too: its FLOPs, and the bytes
+        that it reads and writes."""
         op = graph.operators[position]
-        return self.operator(device, op, graph.rules[position].flops(op, demand.outputs), demand)
+        flops = graph.rules[position].flops(op, demand.outputs)
+        moved = bytes_of((*demand.outputs, *demand.inputs), (*op.outputs, *op.inputs))
+        return (flops + FLOPS_PER_BYTE * moved) / self.speed(device)
 
     def tile(self, device: str, graph: Graph, geometry: TileGeometry) -> float:
         """One tile, alone on its device."""
@@ -165,8 +163,7 @@ class Costs:
         """Bytes from one device to another, nobody else sending; nothing within one."""
         if sender == receiver:
             return 0.0
-        link = self.path(sender, receiver)
-        return link.latency + nbytes / link.bandwidth
+        return self.path(sender, receiver).seconds(nbytes)
 
     def path(self, sender: str, receiver: str) -> Link:
         """All links from one device to another as one."""

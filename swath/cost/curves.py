@@ -58,24 +58,17 @@ class Curve:
     """Seconds of any box of one operator's map on one device.
 
     ``rows``: seconds of 0, 1, ... rows over all else; ``channels``: the share of 0, 1, ... of them.
-    Arrays for many boxes at once, `at` for one.
     """
 
-    __slots__ = ("_channel_axis", "_channel_list", "_per_row", "_row_list", "channels", "rows")
+    __slots__ = ("_channel_axis", "_per_row", "channels", "rows")
 
     def __init__(self, rows: np.ndarray, channels: np.ndarray, axes: Axes, entries: int) -> None:
         """``entries``: of the whole map."""
-        self.rows = rows
-        self.channels = channels
-        self._row_list: list[float] = rows.tolist()
-        self._channel_list: list[float] = channels.tolist()
+        # Lists: one entry at a time is looked up, many times.
+        self.rows: list[float] = rows.tolist()
+        self.channels: list[float] = channels.tolist()
         self._channel_axis = axes.channels
         self._per_row = entries / ((len(rows) - 1) * (len(channels) - 1))
-
-    def seconds(self, rows: np.ndarray, channels: np.ndarray | None = None) -> np.ndarray:
-        """Seconds of boxes of so many rows and (else all) channels, whole on every other axis."""
-        found = np.asarray(self.rows[rows])
-        return found if channels is None else np.asarray(found * self.channels[channels])
 
     def at(self, box: Region) -> float:
         """Seconds of a box. What it takes of further axes counts as that share of its rows."""
@@ -87,18 +80,18 @@ class Curve:
         else:
             lo, hi = box[self._channel_axis]
             entries //= max(1, hi - lo)
-            share = self._channel_list[hi - lo]
+            share = self.channels[hi - lo]
         return self.of_share(entries / self._per_row) * share
 
     def of_share(self, rows: float) -> float:
         """Seconds of so many rows, a fraction too."""
         below = int(rows)
-        last = len(self._row_list) - 1
+        last = len(self.rows) - 1
         if below >= last:
-            return self._row_list[last]
-        found = self._row_list[below]
+            return self.rows[last]
+        found = self.rows[below]
         rest = rows - below
-        return found + rest * (self._row_list[below + 1] - found) if rest else found
+        return found + rest * (self.rows[below + 1] - found) if rest else found
 
 
 class Curves:

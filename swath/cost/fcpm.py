@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from swath.cluster.profile import Sample
 from swath.cost.features import Features
 from swath.cost.parametric import (
+    FAIR,
     HIGHEST_LOAD,
     Parametric,
     Stretch,
@@ -151,13 +152,13 @@ class FCPM:
     samples, where nothing needs to be tried. After `fit`, by family: ``models_``, ``chosen_`` (the
     name), ``accuracy_``: 1 - mean absolute percentage error on shapes that the model was not
     trained on (missing where there is but one shape). ``stretch_``: what load does to all of them
-    (None: no shape was timed both with and without a load).
+    (`FAIR` where no shape was timed both with and without a load).
     """
 
     models_: dict[str, FamilyModel]
     chosen_: dict[str, str]
     accuracy_: dict[str, float]
-    stretch_: Stretch | None
+    stretch_: Stretch
 
     def __init__(
         self,
@@ -241,45 +242,36 @@ def features_of(sample: Sample) -> Features:
     return Features(**{field.name: getattr(sample, field.name) for field in fields(Features)})
 
 
-class _Data(tuple[np.ndarray, np.ndarray, np.ndarray]):
+class _Data(NamedTuple):
     """Rows of `matrix`, loads and seconds of some samples."""
 
-    __slots__ = ()
+    rows: np.ndarray
+    load: np.ndarray
+    seconds: np.ndarray
 
     @staticmethod
     def of(samples: Sequence[Sample]) -> _Data:
         features = [features_of(sample) for sample in samples]
         load = np.array([min(s.load, HIGHEST_LOAD) for s in samples])
-        return _Data((matrix(features), load, np.array([s.seconds for s in samples])))
-
-    @property
-    def rows(self) -> np.ndarray:
-        return self[0]
-
-    @property
-    def load(self) -> np.ndarray:
-        return self[1]
-
-    @property
-    def seconds(self) -> np.ndarray:
-        return self[2]
+        return _Data(matrix(features), load, np.array([s.seconds for s in samples]))
 
     def only(self, chosen: np.ndarray) -> _Data:
-        return _Data((self.rows[chosen], self.load[chosen], self.seconds[chosen]))
+        return _Data(self.rows[chosen], self.load[chosen], self.seconds[chosen])
 
 
-def _stretch(samples: Sequence[Sample]) -> Stretch | None:
-    """What load does, from shapes that were timed with and without."""
+def _stretch(samples: Sequence[Sample]) -> Stretch:
+    """What load does, from shapes that were timed with and without; where there are none, what a
+    fair scheduler lets it do."""
     alone = {(s.family, s.shape): s.seconds for s in samples if not s.load}
     loaded = [s for s in samples if s.load and (s.family, s.shape) in alone]
     if not loaded:
-        return None
+        return FAIR
     ratios = np.array([s.seconds / alone[s.family, s.shape] for s in loaded])
     return stretch_of_ratios(np.array([min(s.load, HIGHEST_LOAD) for s in loaded]), ratios)
 
 
 def _fitted(
-    data: _Data, names: Sequence[str], seed: int, stretch: Stretch | None
+    data: _Data, names: Sequence[str], seed: int, stretch: Stretch
 ) -> dict[str, FamilyModel]:
     """Every named candidate, fitted; they share the law."""
     law = Parametric().fit(*data, stretch)

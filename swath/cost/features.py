@@ -192,10 +192,10 @@ def describe(op: Operator, flops: int, demand: Demand, away: float = NEAR) -> Fe
     channels, width = _channels_and_width(kind, made)
     return Features(
         flops=flops * _EFFORT.get(op.type, 1) * _share_on_map(op, kind, made),
-        read=_nbytes(demand.inputs[:maps], op.inputs[:maps]),
-        written=_nbytes(demand.outputs, op.outputs),
-        weights=_nbytes(demand.inputs[maps:], op.inputs[maps:]),
-        kernel=float(_window(op, kind)),
+        read=bytes_of(demand.inputs[:maps], op.inputs[:maps]),
+        written=bytes_of(demand.outputs, op.outputs),
+        weights=bytes_of(demand.inputs[maps:], op.inputs[maps:]),
+        kernel=float(prod(_kernel(op, kind))),
         channels=float(channels),
         width=float(width),
         away=float(away),
@@ -212,7 +212,8 @@ def moving(kind: str, region: Region, itemsize: int) -> Features:
     return Features(0.0, read, written, 0.0, 1.0, float(channels), float(width))
 
 
-def _nbytes(regions: Regions, tensors: Iterable[Tensor | None]) -> float:
+def bytes_of(regions: Regions, tensors: Iterable[Tensor | None]) -> float:
+    """Bytes of parts of tensors, one region each; nothing for what is not there."""
     return float(
         sum(
             region.size * tensor.itemsize
@@ -228,10 +229,6 @@ def _channels_and_width(kind: str, made: Region) -> tuple[int, int]:
     if kind == DENSE:
         return (extents[-1] if extents else 1), 1
     return (extents[1] if len(extents) > 1 else 1), (extents[-1] if len(extents) > 2 else 1)
-
-
-def _window(op: Operator, kind: str) -> int:
-    return prod(_kernel(op, kind))
 
 
 def _kernel(op: Operator, kind: str) -> tuple[int, ...]:

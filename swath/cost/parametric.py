@@ -45,8 +45,6 @@ FASTER = 1.25
 
 _ROUNDS = 4
 _FLOOR = 0.02
-_ALTERNATIONS = 2
-_CALM = 0.02
 _COLUMNS = len(fields(Features))
 HIGHEST_LOAD = 0.98
 
@@ -166,7 +164,6 @@ class Stretch:
 
 
 FAIR = Stretch(1.0, 1.0)
-NO_STRETCH = Stretch(0.0, 0.0)
 _STRETCHES = tuple(
     Stretch(float(delta), float(fairness))
     for fairness in np.linspace(1.0, 0.0, 5)
@@ -184,22 +181,13 @@ class Parametric:
     stretch_: Stretch
 
     def fit(
-        self,
-        rows: np.ndarray,
-        load: np.ndarray,
-        seconds: np.ndarray,
-        stretch: Stretch | None = None,
+        self, rows: np.ndarray, load: np.ndarray, seconds: np.ndarray, stretch: Stretch
     ) -> Self:
         """``rows``: as `matrix` gives; ``load`` and ``seconds``: one per row; ``stretch``: what
-        load does, where that is known."""
+        load does."""
         self._terms = _affordable_terms(len(rows))
-        terms = self._terms(rows)
-        self.stretch_ = stretch or _stretch_of(rows, load, seconds)
-        for _ in range(_ALTERNATIONS):
-            self.coefficients_ = _fit(terms, seconds / self.stretch_.of(load))
-            if stretch is not None or load.max() == 0:
-                break
-            self.stretch_ = _best_stretch(terms @ self.coefficients_, load, seconds)
+        self.stretch_ = stretch
+        self.coefficients_ = _fit(self._terms(rows), seconds / stretch.of(load))
         return self
 
     def predict(self, rows: np.ndarray, load: np.ndarray) -> np.ndarray:
@@ -227,24 +215,7 @@ def _affordable_terms(samples: int) -> Callable[[np.ndarray], np.ndarray]:
     return all_terms if samples >= _TERMS * SAMPLES_PER_TERM else basic_terms
 
 
-def _stretch_of(rows: np.ndarray, load: np.ndarray, seconds: np.ndarray) -> Stretch:
-    """A first guess: how much longer loaded samples take than a fit to the calmest says."""
-    if load.max() == 0:
-        return NO_STRETCH
-    calm = load <= load.min() + _CALM
-    terms = _affordable_terms(int(calm.sum()))
-    alone = relative_fit(terms(rows[calm]), seconds[calm])
-    return _best_stretch(terms(rows) @ alone, load, seconds)
-
-
 def stretch_of_ratios(load: np.ndarray, ratios: np.ndarray) -> Stretch:
-    """What makes work last longer by these ratios under these loads."""
-    return _best_stretch(np.ones(len(load)), load, ratios)
-
-
-def _best_stretch(alone: np.ndarray, load: np.ndarray, seconds: np.ndarray) -> Stretch:
-    """What makes of times on an idle device the measured ones, best in mean relative error."""
-    return min(
-        _STRETCHES,
-        key=lambda stretch: float(np.abs(alone * stretch.of(load) / seconds - 1).mean()),
-    )
+    """What makes work last longer by these ratios under these loads, best in mean relative
+    error."""
+    return min(_STRETCHES, key=lambda stretch: float(np.abs(stretch.of(load) / ratios - 1).mean()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,10 +19,10 @@ from swath.cost.features import (
     Features,
 )
 from swath.cost.kernels import Cut, Work, cuts_of, work_of
-from swath.cost.parametric import FAIR, HIGHEST_LOAD, relative_fit
+from swath.cost.parametric import HIGHEST_LOAD, relative_fit
 from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
-from swath.ops import Demand, Operator, Region
+from swath.ops import Demand, Region
 
 SEND = "send"
 RECEIVE = "receive"
@@ -40,8 +40,7 @@ class ProfiledDevice:
         """``load``: share of the CPU that others use now; ``refill`` as in `Curves`."""
         model = fitted(profile.samples, tuple(sorted(profile.chosen.items())))
         self.curves = Curves(model, load, refill)
-        stretch = self.curves.model.stretch_ or FAIR
-        self.slowdown = float(stretch.of(min(load, HIGHEST_LOAD)))
+        self.slowdown = float(model.stretch_.of(min(load, HIGHEST_LOAD)))
         self.overhead = profile.overhead * self.slowdown
         self.copy = profile.copy * self.slowdown
         self.request = profile.request * self.slowdown
@@ -97,11 +96,10 @@ class ProfiledCosts(Costs):
         known = self.profiled.get(device)
         return super().speed(device) if known is None else known.speed
 
-    def operator(self, device: str, op: Operator, flops: int, demand: Demand) -> float:
+    def kind(self, device: str) -> Hashable:
+        # Shared by the devices that it holds for; it equals only itself.
         known = self.profiled.get(device)
-        if known is None:
-            return super().operator(device, op, flops, demand)
-        return known.curves.seconds(op, demand)
+        return super().kind(device) if known is None else known
 
     def node(self, device: str, graph: Graph, position: int, demand: Demand) -> float:
         """One node's part, with what its engine fuses when the whole graph is one tile."""

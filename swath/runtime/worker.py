@@ -30,7 +30,7 @@ from swath.runtime.profiling.machine import machine_to_json
 from swath.runtime.recorder import Recorder, boot_id, clock, spans_to_json
 
 if TYPE_CHECKING:
-    from swath.cost.load import CpuLoad
+    from swath.runtime.cpu_load import CpuLoad
 
 logger = logging.getLogger(__name__)
 
@@ -269,7 +269,7 @@ class Worker:
     def _hello(self, payload: bytes) -> object:
         import psutil
 
-        from swath.cost.load import CpuLoad
+        from swath.runtime.cpu_load import CpuLoad
 
         if self._load is None:
             self._load = CpuLoad.of_this_device()

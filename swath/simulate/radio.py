@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from heapq import heappop, heappush
+from itertools import count
 
 from swath.simulate.events import Events
 from swath.simulate.network import Connection, Network, Resource
@@ -24,7 +25,7 @@ class Radio(Network):
         self._since = 0.0
         self._count = 0
         self._queue: list[tuple[float, int, Connection]] = []
-        self._pushes = 0
+        self._order = count()
         self._due = math.inf
 
     def _join(self, connection: Connection) -> None:
@@ -46,8 +47,7 @@ class Radio(Network):
 
     def _push(self, connection: Connection, airtime: float) -> None:
         connection.ends = self._given + airtime
-        self._pushes += 1
-        heappush(self._queue, (connection.ends, self._pushes, connection))
+        heappush(self._queue, (connection.ends, next(self._order), connection))
         self._due = math.inf
         self._events.unsettled.append(self)
 

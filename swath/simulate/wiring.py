@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-
 from swath.cluster import Cluster, Link
 from swath.simulate.channels import draw_rates
 from swath.simulate.events import Events
@@ -24,7 +22,7 @@ class Wiring:
         self._seed = seed
         self._links: dict[tuple[str, str], Resource] = {}
         self._ports: dict[tuple[str, str], Resource] = {}
-        self._rates = _port_rates(cluster)
+        self._best = _best_links(cluster)
 
     def path(self, sender: str, receiver: str) -> tuple[list[Resource], float]:
         """(what a message to another device crosses, its latency)."""
@@ -57,24 +55,24 @@ class Wiring:
     def _port(self, device: str, direction: str) -> Resource:
         key = (device, direction)
         if key not in self._ports:
-            burst = self._cluster.default_link.burst
-            self._ports[key] = Resource(self._rates[key], None, burst)
+            best = self._best[key]
+            self._ports[key] = Resource(_peak(best), None, best.burst)
         return self._ports[key]
 
 
-def _port_rates(cluster: Cluster) -> dict[tuple[str, str], float]:
-    """The rate of each device's port, by direction: that of its best link, at its best."""
-    best: dict[tuple[str, str], float] = defaultdict(float)
-    named: Counter[tuple[str, str]] = Counter()
+def _best_links(cluster: Cluster) -> dict[tuple[str, str], Link]:
+    """By device and direction, the link with the highest rate, at its best: its port has that rate,
+    and that burst."""
+    candidates: dict[tuple[str, str], list[Link]] = {}
     for (sender, receiver), link in cluster.links.items():
         for port in ((sender, "out"), (receiver, "in")):
-            best[port] = max(best[port], _peak(link))
-            named[port] += 1
+            candidates.setdefault(port, []).append(link)
     for device in cluster.devices:
         for port in ((device.name, "out"), (device.name, "in")):
-            if named[port] < len(cluster.devices) - 1:
-                best[port] = max(best[port], _peak(cluster.default_link))
-    return best
+            links = candidates.setdefault(port, [])
+            if len(links) < len(cluster.devices) - 1:
+                links.append(cluster.default_link)
+    return {port: max(links, key=_peak) for port, links in candidates.items() if links}
 
 
 def _peak(link: Link) -> float:

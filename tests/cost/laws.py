@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,14 +18,12 @@ Law = Callable[[Sample], float]
 
 
 def plain_law(sample: Sample) -> float:
-    """FLOPs, bytes, weights and a constant, stretched by the load."""
+    """FLOPs, bytes, weights and a constant."""
     moved = sample.read + sample.written + sample.weights
-    return (sample.flops / GFLOPS + moved / BYTES_PER_SECOND + FIXED) / (1 - sample.load)
+    return sample.flops / GFLOPS + moved / BYTES_PER_SECOND + FIXED
 
 
-def convolutions(
-    count: int, law: Law = plain_law, loads: tuple[float, ...] = (0.0,)
-) -> list[Sample]:
+def convolutions(count: int, law: Law = plain_law) -> list[Sample]:
     """3 x 3 and 1 x 1 convolutions of drawn shapes."""
     rng = np.random.default_rng(0)
     samples = []
@@ -37,7 +35,7 @@ def convolutions(
         sample = Sample(
             "convolution", f"{number}", 2 * kernel * inputs * entries, 4.0 * inputs * rows * width,
             4 * entries, 4 * kernel * inputs * outputs, kernel, outputs, width,
-            NEAR, loads[number % len(loads)], 0.0,
+            NEAR, 0.0, 0.0,
         )  # fmt: skip
         samples.append(replace(sample, seconds=law(sample)))
     return samples
@@ -57,6 +55,11 @@ def moving(family: str, count: int, seconds_per_byte: float) -> list[Sample]:
         )  # fmt: skip
         samples.append(sample)
     return samples
+
+
+def loaded(samples: Sequence[Sample], load: float, factor: float) -> list[Sample]:
+    """The same shapes, which take so many times as long while others use ``load`` of the CPU."""
+    return [replace(s, load=load, seconds=factor * s.seconds) for s in samples]
 
 
 def profile(

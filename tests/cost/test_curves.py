@@ -13,7 +13,7 @@ from swath.cost.fcpm import FCPM
 from swath.cost.features import BLOCKING, FAR, FREE, describe, family
 from swath.graph.graph import Graph
 from swath.ops import Region, Tensor
-from tests.cost.laws import convolutions, moving, plain_law
+from tests.cost.laws import convolutions, loaded, moving, plain_law
 
 
 @pytest.fixture(scope="module")
@@ -73,20 +73,6 @@ def test_boxes_cost_what_the_law_says(graph: Graph, exact: Curves, part: dict) -
     assert exact.seconds(op, demand) == pytest.approx(expected, rel=0.15)
 
 
-def test_every_way_of_looking_up_agrees(graph: Graph, exact: Curves) -> None:
-    op = graph.operators[convolution(graph)]
-    curve = exact.of(op)
-    assert curve is not None
-    whole = Region.whole(op.output_shape())
-    rows, channels = np.array([1, 7, 32, 20]), np.array([whole[1][1], 3, 8, 16])
-    at_once = curve.seconds(rows, channels)
-    one_by_one = [
-        curve.at(whole.replace(2, (0, int(r))).replace(1, (0, int(c))))
-        for r, c in zip(rows, channels, strict=True)
-    ]
-    assert at_once == pytest.approx(one_by_one)
-
-
 def test_operators_of_equal_configuration_share_a_curve(exact: Curves) -> None:
     graph = swath.load("zoo:vgg16@32x32")
     by_shape: dict[object, set[int]] = {}
@@ -100,7 +86,8 @@ def test_operators_of_equal_configuration_share_a_curve(exact: Curves) -> None:
 
 
 def test_load_stretches_curves(graph: Graph) -> None:
-    model = FCPM().fit(convolutions(60, loads=(0.0, 0.25, 0.5)))
+    alone = convolutions(60)
+    model = FCPM().fit([*alone, *loaded(alone[:10], 0.5, 2.0)])
     op = graph.operators[convolution(graph)]
     idle, busy = Curves(model).of(op), Curves(model, load=0.5).of(op)
     assert idle is not None and busy is not None

@@ -13,14 +13,22 @@ from swath.cost.fcpm import CANDIDATES, FCPM, PARAMETRIC, REGRESSORS, features_o
 from swath.cost.features import FAR, NEAR
 from swath.cost.parametric import FAIR, Parametric, matrix
 from swath.errors import ClusterError
-from tests.cost.laws import BYTES_PER_SECOND, FIXED, GFLOPS, convolutions, moving, plain_law
+from tests.cost.laws import (
+    BYTES_PER_SECOND,
+    FIXED,
+    GFLOPS,
+    convolutions,
+    loaded,
+    moving,
+    plain_law,
+)
 
 
 def test_a_few_samples_give_the_published_law_back() -> None:
     samples = convolutions(10)
     rows = matrix([features_of(sample) for sample in samples])
     seconds = np.array([sample.seconds for sample in samples])
-    law = Parametric().fit(rows, np.zeros(10), seconds)
+    law = Parametric().fit(rows, np.zeros(10), seconds, FAIR)
     assert law.coefficients_ == pytest.approx(
         [1 / GFLOPS, 1 / BYTES_PER_SECOND, 1 / BYTES_PER_SECOND, FIXED], rel=1e-3
     )
@@ -28,13 +36,10 @@ def test_a_few_samples_give_the_published_law_back() -> None:
 
 
 def test_load_stretches_as_a_fair_scheduler_lets_it() -> None:
-    loads = (0.0, 0.2, 0.4, 0.6, 0.8)
-
-    def fair(sample: Sample) -> float:
-        return plain_law(sample) * (1 - sample.load) * (1 + sample.load)
-
-    model = FCPM(candidates=[PARAMETRIC]).fit(convolutions(100, fair, loads))
-    assert model.models_["convolution"].law.stretch_ == FAIR
+    alone = convolutions(60)
+    busy = [s for load in (0.2, 0.4, 0.6, 0.8) for s in loaded(alone[:10], load, 1 + load)]
+    model = FCPM(candidates=[PARAMETRIC]).fit([*alone, *busy])
+    assert model.stretch_ == model.models_["convolution"].law.stretch_ == FAIR
     one = [features_of(convolutions(1)[0])]
     idle, half, most = (model.predict("convolution", one, load)[0] for load in (0.0, 0.4, 0.8))
     assert half / idle == pytest.approx(1.4, rel=0.02)
@@ -158,12 +163,21 @@ def test_weights_from_afar_take_longer() -> None:
 
 
 def test_what_load_does_is_learnt_from_shapes_timed_with_and_without() -> None:
+    """Here it always comes first."""
     alone = convolutions(40)
-    loaded = [replace(s, load=0.5, seconds=1.5 * s.seconds) for s in alone[:5]]
-    model = FCPM().fit([*alone, *loaded])
-    assert model.stretch_ is not None
-    assert model.stretch_.of(0.5) == pytest.approx(1.5, rel=0.02)
-    assert FCPM().fit(alone).stretch_ is None
+    model = FCPM().fit([*alone, *loaded(alone[:5], 0.5, 2.0)])
+    assert model.stretch_.of(0.5) == pytest.approx(2, rel=0.02)
+
+
+def test_where_no_shape_was_timed_with_a_load_a_scheduler_is_fair() -> None:
+    samples = convolutions(40)
+    model = FCPM().fit(samples)
+    features = [features_of(sample) for sample in samples]
+    idle, busy = (model.predict("convolution", features, load) for load in (0.0, 0.5))
+    assert busy / idle == pytest.approx(1.5)
+    unknown = [features_of(sample) for sample in moving("softmax", 3, 1e-10)]
+    idle, busy = (model.predict("softmax", unknown, load) for load in (0.0, 0.5))
+    assert busy / idle == pytest.approx(1.5), "a family without samples too"
 
 
 def test_a_family_without_samples_is_told_from_the_others() -> None:

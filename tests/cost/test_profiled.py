@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import replace
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -15,7 +15,6 @@ from swath.cluster.profile import MessageSample, Sample
 from swath.cost import (
     Cooling,
     Costs,
-    MessageCost,
     ProfiledCosts,
     Quota,
     costs_for,
@@ -27,7 +26,7 @@ from swath.engine.session import Session
 from swath.graph.geometry import TileGeometry, handed_on, tile_geometry
 from swath.graph.graph import Graph
 from swath.graph.tile import extract_tile
-from tests.cost.laws import GFLOPS, convolutions, moving, profile
+from tests.cost.laws import GFLOPS, convolutions, loaded, moving, profile
 
 MESSAGES = tuple(
     MessageSample(side, nbytes, fixed + nbytes * per_byte)
@@ -44,7 +43,7 @@ def graph() -> Graph:
 
 @pytest.fixture(scope="module")
 def costs() -> ProfiledCosts:
-    samples = convolutions(60, loads=(0.0, 0.5)) + moving("elementwise", 30, 1e-10)
+    samples = convolutions(60) + moving("elementwise", 30, 1e-10)
     samples += moving(BLOCKING, 30, 1e-10) + moving(UNBLOCKING, 30, 1e-10)
     return costs_for(CLUSTER, {"pi-a": profile(samples, MESSAGES)})
 
@@ -89,15 +88,32 @@ def test_message_costs_are_robust_and_never_negative() -> None:
     assert message_cost([]) is None
 
 
-def test_a_profile_without_messages_leaves_them_to_the_gflops() -> None:
+def test_a_profile_without_messages_leaves_them_to_the_speed() -> None:
     silent = costs_for(CLUSTER, {"pi-a": profile(convolutions(20))})
-    assert isinstance(silent.sending("pi-a"), MessageCost)
+    device = Device("pi-a", gflops=silent.speed("pi-a") / 1e9)
+    nominal = nominal_costs(Cluster((device,), source="pi-a"))
+    for side in ("sending", "receiving"):
+        found, expected = (getattr(costs, side)("pi-a") for costs in (silent, nominal))
+        assert astuple(found) == pytest.approx(astuple(expected))
+
+
+def test_load_slows_a_device_that_was_never_timed_under_one(graph: Graph) -> None:
+    """As a fair scheduler lets it: whatever takes CPU takes 1 + load times as long."""
+    unloaded = profile(convolutions(60) + moving("elementwise", 30, 1e-10), MESSAGES)
+    costs, busy = (costs_for(CLUSTER, {"pi-a": unloaded}, {"pi-a": load}) for load in (0.0, 0.5))
+    tile = whole(graph, 0, 12)
+    assert busy.tile("pi-a", graph, tile) == pytest.approx(1.5 * costs.tile("pi-a", graph, tile))
+    demand = tile.demands[2]
+    assert busy.node("pi-a", graph, 2, demand) == pytest.approx(
+        1.5 * costs.node("pi-a", graph, 2, demand)
+    )
+    assert busy.speed("pi-a") == pytest.approx(costs.speed("pi-a") / 1.5)
+    assert busy.copy("pi-a", 1000) == pytest.approx(1.5 * costs.copy("pi-a", 1000))
 
 
 def test_load_slows_everything_that_takes_cpu(graph: Graph) -> None:
     alone = convolutions(60) + moving("elementwise", 30, 1e-10)
-    loaded = [replace(s, load=0.5, seconds=2 * s.seconds) for s in alone]
-    measured = profile([*alone, *loaded], MESSAGES)
+    measured = profile([*alone, *loaded(alone, 0.5, 2.0)], MESSAGES)
     costs, busy = (costs_for(CLUSTER, {"pi-a": measured}, {"pi-a": load}) for load in (0.0, 0.5))
     tile = whole(graph, 2, 3)
     assert busy.request("pi-a") == pytest.approx(2 * costs.request("pi-a"), rel=0.01)
@@ -164,14 +180,28 @@ def test_a_quota_that_stops_a_device_makes_its_memory_slow(graph: Graph) -> None
     assert uncalibrated.tile("pi-a", graph, tile) == free.tile("pi-a", graph, tile)
 
 
-def test_devices_of_one_profile_share_their_curves() -> None:
+def test_devices_of_one_profile_share_their_curves_and_are_of_a_kind() -> None:
     one, other = profile(convolutions(20)), profile(convolutions(20))
     costs = costs_for(CLUSTER, {"pi-a": one, "pi-b": one})
     assert costs.profiled["pi-a"] is costs.profiled["pi-b"]
-    costs = costs_for(CLUSTER, {"pi-a": one, "pi-b": one}, {"pi-b": 0.5})
-    assert costs.profiled["pi-a"] is not costs.profiled["pi-b"]
-    costs = costs_for(CLUSTER, {"pi-a": one, "pi-b": other})
-    assert costs.profiled["pi-a"] is not costs.profiled["pi-b"]
+    assert costs.kind("pi-a") == costs.kind("pi-b")
+    for apart in (
+        costs_for(CLUSTER, {"pi-a": one, "pi-b": one}, {"pi-b": 0.5}),
+        costs_for(CLUSTER, {"pi-a": one, "pi-b": other}),
+    ):
+        assert apart.profiled["pi-a"] is not apart.profiled["pi-b"]
+        assert apart.kind("pi-a") != apart.kind("pi-b")
+
+
+def test_devices_without_a_profile_are_of_a_kind_where_they_are_equally_fast() -> None:
+    names = ("pi-a", "pi-b", "pi-c", "pi-d")
+    devices = [Device(name, gflops=g) for name, g in zip(names, (5, 5, 6, 5), strict=True)]
+    cluster = Cluster(tuple(devices), source="pi-a")
+    partly = costs_for(cluster, {"pi-d": profile(convolutions(20))})
+    for costs in (nominal_costs(cluster), partly):
+        assert costs.kind("pi-a") == costs.kind("pi-b")
+        assert costs.kind("pi-a") != costs.kind("pi-c")
+    assert partly.kind("pi-d") not in {partly.kind(name) for name in names[:3]}
 
 
 def seconds_of(session: Session, feeds: dict[str, np.ndarray]) -> float:

@@ -146,6 +146,23 @@ def test_a_star_is_crossed_by_way_of_its_hub():
     assert ends(result, "@coordinator", "receive") == [pytest.approx(2.25), pytest.approx(2.75)]
 
 
+@pytest.mark.parametrize(
+    ("names", "link", "seconds"),
+    [
+        # Links of 30 bytes at once, then 100 bytes/s, but for this one of b to a.
+        ("ab", Link(50.0, 0.0, burst=10.0), (200 - 10) / 50),  # All that b has: so is its port.
+        ("abc", Link(50.0, 0.0, burst=10.0), (200 - 10) / 50),
+        ("abc", Link(50.0, 0.0, burst=40.0), (200 - 30) / 50),  # No more than its port lets by.
+        ("abc", Link(200.0, 0.0, burst=60.0), (200 - 60) / 200),  # The port of its best link.
+        ("abc", Link(50.0, 0.0), 200 / 50),
+    ],
+)
+def test_what_passes_at_once_is_said_by_the_link_that_says_the_rate(names, link, seconds):
+    example = script({"b": [(0.0, 1)]}, [("@", "b", 0, 0), ("b", "@", 200, 0)])
+    result = run(example, names=names, burst=30.0, links={("b", "a"): link})
+    assert result.latencies == (pytest.approx(seconds),)
+
+
 def test_the_hub_of_a_star_is_one_link_away():
     example = script({"b": [(0.0, 1)]}, [("@", "b", 0, 0), ("b", "@", 100, 0)])
     links = {("b", "a"): Link(10.0, 0.5)}

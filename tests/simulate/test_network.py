@@ -143,3 +143,29 @@ def test_two_share_a_capacity_that_varies():
     # Then 4 each until `both` has its last half byte; 3 more of the port's other flow at 8.
     assert times[0] == pytest.approx(2 + 0.5 / 4)
     assert times[1] == pytest.approx(2 + 0.5 / 4 + 3 / 8)
+
+
+@pytest.mark.parametrize("kind", [Switched, Radio])
+def test_a_bucket_lets_pass_at_once_what_it_has_saved(kind):
+    events = Events()
+    times: list[float] = []
+    link = Resource(10.0, None, 20.0)
+    connection = Connection([link], 0.25, lambda told: times.append(events.now - 0.25))
+    # Full: 15 of its 20 bytes, then the other 5, and 10 more in 1 s.
+    send_all(kind(events), events, [connection], [(0, 15, 0.0), (0, 15, 0.0)])
+    assert times == pytest.approx([0.0, 1.0])
+    # 1 s of rest is worth 10 bytes of the 30; 5 s no more than all 20 of the 40.
+    send_all(kind(events), events, [connection], [(0, 30, 2.0), (0, 40, 9.0)])
+    assert times[2:] == pytest.approx([4.0, 11.0])
+
+
+def test_what_one_resource_holds_back_does_not_pass_at_once():
+    events = Events()
+    times: list[float] = []
+    resources = [Resource(10.0, None, 20.0), Resource(10.0, None, 5.0), Resource(10.0)]
+    both, all_three = (
+        Connection(crossed, 0.0, lambda told: times.append(events.now))
+        for crossed in (resources[:2], resources)
+    )
+    send_all(Switched(events), events, [both, all_three], [(0, 25, 0.0), (1, 25, 10.0)])
+    assert times == pytest.approx([2.0, 12.5])

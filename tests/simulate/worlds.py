@@ -24,15 +24,16 @@ def cluster(
     names: str = "abcd",
     bandwidth: float = 100.0,
     latency: float = 0.0,
+    burst: float = 0.0,
     network: str = "switch",
     **fields: object,
 ) -> Cluster:
-    """Devices of one letter; bytes/s."""
+    """Devices of one letter; bytes/s and bytes."""
     return Cluster(
         tuple(Device(name, watts=Watts(2.0, 5.0)) for name in names),
         source=names[0],
         network=network,  # type: ignore[arg-type]
-        default_link=Link(bandwidth, latency),
+        default_link=Link(bandwidth, latency, burst=burst),
         **fields,  # type: ignore[arg-type]
     )
 
