@@ -29,7 +29,6 @@ from swath.cost import Costs, costs_for
 from swath.cost.fcpm import FCPM, features_of
 from swath.cost.features import NEAR
 from swath.graph.geometry import tile_geometry
-from swath.runtime.clusters import random_inputs
 from swath.runtime.local import LocalWorkers
 from swath.runtime.plain import PlainRuntime
 from swath.runtime.profiling.asking import Asker
@@ -56,7 +55,8 @@ MODEL_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Family:
-    """Accuracies on held-out kernels of one family; None where there were none."""
+    """Relative errors on held-out kernels of one family; ``repeated``: of one measurement against
+    the mean of two."""
 
     name: str
     chosen: str
@@ -159,7 +159,7 @@ def models(profile: DeviceProfile, names: Iterable[str]) -> Iterator[Model]:
     costs = costs_for(local_cluster([DEVICE]), {DEVICE: profile})
     for name in names:
         graph = swath.load(f"zoo:{name}")
-        inputs = random_inputs(graph)
+        inputs = swath.random_inputs(graph)
         plain = PlainRuntime(graph)
         plain.run(inputs)
         times: list[float] = []

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import platform
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -21,9 +20,8 @@ from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
 
-import onnxruntime
-
 import swath
+from benchmarks.speed import machine
 from swath.cluster import Cluster, Device, Link
 from swath.errors import SwathError
 from swath.plan.plan import Plan
@@ -165,8 +163,9 @@ each the mean of requests back to back over at least 1 s and 20 quota periods, a
 requests that spend what a quota lends. *Predicted* is the mean of as many requests in the
 simulator. It knows tile times from a full profile of this machine taken without any load, what
 messages cost and the fabric's latency between two devices, quotas as the kernel keeps them, and
-two numbers measured once for each share with five other networks: what waiting costs a device, and
-what every byte of maps costs more in one that its quota stops over and over.
+two numbers measured once with other networks: what waiting costs a device (for each cluster's
+shares and size of packets), and what every byte of maps costs more in one that its quota stops over
+and over (for each cluster's shares).
 Nothing that is measured of a plan goes into its prediction. The kernel here cannot delay packets,
 so latencies are the fabric's own. The machine is not as fast at any time (its host is shared):
 networks took up to a fifth more or less within the hours in which this was made.
@@ -179,8 +178,8 @@ def document(found: Sequence[Cell], picture: str) -> str:
     lines = [
         "# Predicted against measured",
         "",
-        f"`python -m benchmarks.prediction` on {time.strftime('%Y-%m-%d')}: {platform.machine()}, "
-        f"ONNX Runtime {onnxruntime.__version__}, Linux {platform.release()}; one thread a device.",
+        f"`python -m benchmarks.prediction` on {time.strftime('%Y-%m-%d')}: {machine()}; one "
+        "thread a device.",
         "",
         METHOD,
         "| what | must | strive for | found |",
@@ -211,16 +210,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", action="append", choices=CLUSTERS, help="these clusters")
     parser.add_argument("--rate", action="append", type=int, choices=RATES, help="these rates")
-    parser.add_argument("--models", default=",".join(MODELS), help="of the zoo, by commas")
+    parser.add_argument("--model", action="append", choices=MODELS, help="these models")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/results/prediction.md"))
     options = parser.parse_args()
     raw = options.output.with_suffix(".json")
     found = [Cell(**cell) for cell in json.loads(raw.read_text())] if raw.exists() else []
-    labs = list(itertools.product(options.only or CLUSTERS, options.rate or RATES))
-    for name, rate in labs:
-        found = [cell for cell in found if (cell.cluster, cell.rate) != (name, rate)]
+    models = options.model or MODELS
+    for name, rate in itertools.product(options.only or CLUSTERS, options.rate or RATES):
+        found = [
+            cell
+            for cell in found
+            if (cell.cluster, cell.rate) != (name, rate) or cell.model not in models
+        ]
         try:
-            for cell in cells(name, rate, options.models.split(",")):
+            for cell in cells(name, rate, models):
                 found.append(cell)
                 print(f"{cell.model:13} {cell.plan:14} {cell.stages:3} stages  measured "
                       f"{cell.measured:7.1f} ms  predicted {cell.predicted:7.1f} ms  "

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import swath
-from benchmarks.speed import Row, machine
+from benchmarks.speed import Row, machine, table
 from swath.cluster import Cluster, Device, Link
 from swath.cost import nominal_costs
 from swath.plan.codec import load_plan, save_plan
@@ -205,27 +205,17 @@ def markdown(rows: Sequence[Row], points: Sequence[Point], rounds: int, picture:
         " process of its own for each point, which reads the plan from a file without weights; once"
         " each. Seeds are fixed.",
         "",
-        "| what | measured | must | strive for | met | detail |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        strive = "" if row.strive is None else f"{row.strive:g}"
-        met = "yes" if row.is_met else "**no**"
-        lines.append(
-            f"| {row.what} | {row.figure:.4g} {row.unit} | ≤ {row.must:g} | {strive} | {met} |"
-            f" {row.detail} |"
-        )
-    lines += [
+        *table(rows),
         "",
         f"![Seconds to simulate against devices and requests]({picture})",
         "",
         "| devices | requests | seconds | peak memory, MB | devices busy |",
         "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {p.devices} | {p.requests} | {p.seconds:.3g} | {p.peak / 1e6:.0f}"
-        f" | {p.utilisation:.0%} |"
-        for p in points
+        *(
+            f"| {p.devices} | {p.requests} | {p.seconds:.3g} | {p.peak / 1e6:.0f}"
+            f" | {p.utilisation:.0%} |"
+            for p in points
+        ),
     ]
     return "\n".join(lines) + "\n"
 

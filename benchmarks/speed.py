@@ -1,6 +1,6 @@
 """How fast Swath is on this machine: ratios measured in one run, medians, written to docs/results.
 
-    python benchmarks/speed.py [--rounds 30] [--only two] [-o docs/results/speed.md]
+    python -m benchmarks.speed [--rounds 30] [--only two] [-o docs/results/speed.md]
 
 Every ratio compares Swath with plain ONNX Runtime on the unsplit model, one thread, not spinning,
 in turn (A B A B ...) in one process, so that a drift of the machine's speed cancels. The figure is
@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,8 @@ import psutil
 
 import swath
 from swath.plan.compile import compile_plan
-from swath.runtime.clusters import random_inputs
 from swath.runtime.plain import PlainRuntime
+from swath.runtime.profiling.machine import cpu_model
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def interleaved(
     return times
 
 
-def compare(model: str, workers: int, rounds: int) -> tuple[float, float, str]:
-    """(plain / Swath by medians, the same pair by pair, detail)."""
+def compare(model: str, workers: int, rounds: int) -> tuple[float, str]:
+    """(plain / Swath by medians, detail)."""
     graph = swath.load(model)
-    inputs = random_inputs(graph)
+    inputs = swath.random_inputs(graph)
     plain = PlainRuntime(graph)
     with swath.LocalCluster(workers) as cluster:
         plan = cluster.plan(graph, "even" if workers > 1 else "whole")
@@ -79,13 +79,13 @@ def compare(model: str, workers: int, rounds: int) -> tuple[float, float, str]:
         f"plain {statistics.median(alone) * 1e3:.1f} ms, Swath {statistics.median(split) * 1e3:.1f}"
         f" ms, {len(plan.stages)} stages; pairwise {pairs:.3f}"
     )
-    return ratio, pairs, detail
+    return ratio, detail
 
 
 def two_threads(model: str, rounds: int) -> float:
     """What ONNX Runtime's own two threads reach, for orientation."""
     graph = swath.load(model)
-    inputs = random_inputs(graph)
+    inputs = swath.random_inputs(graph)
     one, two = PlainRuntime(graph, 1), PlainRuntime(graph, 2)
     alone, both = interleaved(lambda: one.run(inputs), lambda: two.run(inputs), rounds)
     return statistics.median(alone) / statistics.median(both)
@@ -99,7 +99,7 @@ def one_worker(rounds: int) -> Iterator[Row]:
         ("mobilenet_v2", 1.15, 1.07),
     ):
         count = rounds * (1 if model == "vgg16" else 4)
-        ratio, _, detail = compare(f"zoo:{model}", 1, count)
+        ratio, detail = compare(f"zoo:{model}", 1, count)
         yield Row(f"one worker against plain: {model}", 1 / ratio, "", must, strive, True, detail)
 
 
@@ -107,7 +107,7 @@ def two_workers(rounds: int) -> Iterator[Row]:
     """Two one-core workers against plain ONNX Runtime with one thread."""
     for model, must, strive in (("vgg16", 1.80, 1.95), ("resnet34", 1.50, 1.88)):
         count = rounds * (1 if model == "vgg16" else 4)
-        ratio, _, detail = compare(f"zoo:{model}", 2, count)
+        ratio, detail = compare(f"zoo:{model}", 2, count)
         own = two_threads(f"zoo:{model}", count)
         detail += f"; ONNX Runtime's own two threads {own:.2f}"
         yield Row(f"two workers: {model}", ratio, "x", must, strive, False, detail)
@@ -115,7 +115,7 @@ def two_workers(rounds: int) -> Iterator[Row]:
 
 def large(rounds: int) -> Iterator[Row]:
     """A large picture on two workers."""
-    ratio, _, detail = compare("zoo:vgg16@1024x1024", 2, max(3, rounds // 6))
+    ratio, detail = compare("zoo:vgg16@1024x1024", 2, max(3, rounds // 6))
     yield Row("two workers: vgg16@1024x1024", ratio, "x", 1.85, 1.98, False, detail)
 
 
@@ -162,29 +162,16 @@ GROUPS = {
 
 def machine() -> str:
     """What this was measured on."""
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
     return (
-        f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores, "
+        f"{cpu_model()}, {len(os.sched_getaffinity(0))} cores, "
         f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}, "
         f"ONNX Runtime {onnxruntime.__version__}, swath {swath.__version__}"
     )
 
 
-def markdown(rows: list[Row], rounds: int) -> str:
+def table(rows: Sequence[Row]) -> list[str]:
+    """Lines of Markdown."""
     lines = [
-        "# Speed on one machine",
-        "",
-        f"Measured on {time.strftime('%Y-%m-%d')}: {machine()}.",
-        "",
-        "Made by `python benchmarks/speed.py"
-        f" --rounds {rounds}`: Swath and plain ONNX Runtime (one thread, not spinning, the unsplit"
-        " model) in turn in one run, after warming up; the figure is the ratio of the medians."
-        " Small models take four times the rounds, the large picture a sixth. Weights are seeded.",
-        "",
         "| what | measured | must | strive for | met | detail |",
         "|---|---|---|---|---|---|",
     ]
@@ -196,6 +183,22 @@ def markdown(rows: list[Row], rounds: int) -> str:
             f"| {row.what} | {row.figure:.4g} {row.unit} | {sign} {row.must:g} | {strive} | {met} |"
             f" {row.detail} |"
         )
+    return lines
+
+
+def markdown(rows: Sequence[Row], rounds: int) -> str:
+    lines = [
+        "# Speed on one machine",
+        "",
+        f"Measured on {time.strftime('%Y-%m-%d')}: {machine()}.",
+        "",
+        "Made by `python -m benchmarks.speed"
+        f" --rounds {rounds}`: Swath and plain ONNX Runtime (one thread, not spinning, the unsplit"
+        " model) in turn in one run, after warming up; the figure is the ratio of the medians."
+        " Small models take four times the rounds, the large picture a sixth. Weights are seeded.",
+        "",
+        *table(rows),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -29,7 +29,8 @@ from swath.cli.report import exit_status, run_facts, run_report
 from swath.cli.traces import check_trace_name, save_trace
 from swath.planners import make_planner
 from swath.planners.choosing import DEFAULT_PLANNER
-from swath.runtime.lab.cluster import LabCluster, check_lab
+from swath.runtime.lab.cluster import LabCluster
+from swath.runtime.lab.lab import check_fit
 from swath.runtime.lab.remains import clean_up
 
 lab = typer.Typer(
@@ -67,15 +68,17 @@ def lab_run(
     options = parse_planner_options(option)
     make_planner(planner, **options)
     described = swath.load_cluster(cluster)
-    check_lab(described)
+    check_fit(described)
     chosen = None if plan is None else swath.load_plan(plan)
     with Display(quiet=as_json) as display:
         display.step(f"loading {model}")
         graph = swath.load(model, dimensions=parse_dimensions(dim), weights=weights)
-        with LabCluster(described, threads=threads, progress=display.step) as session:
+        with LabCluster(described, threads=threads, step=display.step) as session:
             if chosen is None:
                 display.step(f"planning with {planner}")
                 chosen = session.plan(graph, planner, **options)
+            # Finding out what is known may deploy other networks: not once this one is.
+            _ = session.costs
             display.step("installing")
             session.deploy(graph, chosen, swath.random_inputs(graph, seed), display.weights)
             with session.in_force():

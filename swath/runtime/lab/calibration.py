@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields, replace
 
 import numpy as np
@@ -62,12 +62,10 @@ Measured = tuple[Plan, float]
 """A plan and the seconds that a request takes by it."""
 
 
-def kept_cooling(
-    machine: Machine, devices: int, share: float, priced: Priced, take: Take
-) -> Cooling:
-    """The cooling of so many devices with a quota of so many cores: measured on this machine
-    before, or else now, and kept beside its profile."""
-    path = kept_path(machine, f"cooling-{devices}x{share:g}")
+def kept_cooling(machine: Machine, shares: Iterable[float], priced: Priced, take: Take) -> Cooling:
+    """The cooling of devices with quotas of so many cores: measured on this machine before, or
+    else now, and kept beside its profile."""
+    path = kept_path(machine, "cooling-" + "-".join(f"{share:g}" for share in sorted(shares)))
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return Cooling(**{field.name: float(said[field.name]) for field in fields(Cooling)})

@@ -7,23 +7,18 @@ quotas. Rates and quotas are put in force once a plan is installed: nobody waits
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-import socket
-import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from multiprocessing.connection import Connection
 from typing import Any, Self
 
 import numpy as np
 
 from swath.cluster import Cluster, Link
 from swath.cost import Cooling, ProfiledCosts, costs_for
-from swath.errors import FabricError
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
@@ -31,10 +26,13 @@ from swath.planners import Problem, make_planner
 from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.clusters import RunReport, random_inputs
 from swath.runtime.install import Progress
+from swath.runtime.knowing import Step
 from swath.runtime.lab.calibration import kept_cooling
 from swath.runtime.lab.coordinator import Block
-from swath.runtime.lab.lab import Lab, check_fit
+from swath.runtime.lab.lab import Lab
 from swath.runtime.lab.network import FRAME, PAYLOAD, burst
+from swath.runtime.lab.quotas import quota_and_period
+from swath.runtime.lab.remote import Remote, end
 from swath.runtime.plain import Milliseconds
 from swath.runtime.profiling.effort import QUICK, Effort
 from swath.simulate import Request, Simulation, make_script, simulate
@@ -52,19 +50,8 @@ SPAN = 1.0
 WARM_SECONDS = 0.6
 """Of requests before a figure: what a quota lends after idling is spent by then."""
 
-STOP_TIMEOUT = 5.0
-
 TIMEOUT = 60.0
 """Seconds for one request."""
-
-_COORDINATOR = "from swath.runtime.lab.coordinator import main; main()"
-
-Say = Callable[[str], object]
-"""Told what is being done."""
-
-
-def _silent(_: str) -> None:
-    """A `Say` for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +78,24 @@ class Measured:
 @dataclass(frozen=True, slots=True)
 class LabChecks:
     """What was found before anything was measured. ``cores``: by device, what a busy loop got of
-    its share; ``rates``: by link, bytes/s that arrived; ``delays``: whether latencies are those of
-    the cluster file (else there is the fabric's own alone, of ``latency`` seconds)."""
+    its share; ``delays``: whether latencies are those of the cluster file (else there is the
+    fabric's own alone, of ``latency`` seconds: 0 until `LabCluster.costs` are known)."""
 
     cores: Mapping[str, float]
-    rates: Mapping[str, float]
     delays: bool
     latency: float
-
-
-def check_lab(cluster: Cluster) -> None:
-    """Raises ClusterError where this machine cannot be a lab, or cannot imitate this cluster."""
-    check_fit(cluster)
 
 
 class LabCluster:
     """Emulated devices that are up.
 
     >>> with LabCluster(swath.load_cluster("cluster.yaml")) as lab:         # doctest: +SKIP
-    ...     report = lab.run(graph, lab.plan(graph))
+    ...     plan = lab.plan(graph)
+    ...     lab.deploy(graph, plan, swath.random_inputs(graph))
+    ...     with lab.in_force():
+    ...         lab.check()
+    ...         measured = lab.measure()
+    ...     report = lab.report(plan, measured)
 
     ``effort``: how thoroughly this machine is profiled at first use. Raises ClusterError where this
     machine cannot be a lab, or cannot imitate this cluster.
@@ -121,19 +107,19 @@ class LabCluster:
         *,
         threads: int = 1,
         effort: Effort = QUICK,
-        progress: Say = _silent,
+        step: Step = lambda text: None,
     ) -> None:
         self.cluster = cluster
         self._effort = effort
         self.threads = threads
-        self._say = progress
+        self._step = step
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._latency = 0.0
         self._stack = contextlib.ExitStack()
         try:
             self.lab = self._stack.enter_context(Lab(cluster))
             self._remote = self._stack.enter_context(
-                _Remote(self.lab.command_prefix(cluster.source))
+                Remote(self.lab.command_prefix(cluster.source))
             )
             self._stack.callback(self._stop_workers)
             self._start()
@@ -142,7 +128,7 @@ class LabCluster:
             raise
 
     def _start(self) -> None:
-        self._say("starting the workers")
+        self._step("starting the workers")
         name = f"lab-{secrets.token_hex(4)}"
         meeting = f"tcp/{self.lab.address(self.cluster.source)}:{COORDINATOR_PORT}"
         self._remote.call("listen", meeting, name)
@@ -168,7 +154,7 @@ class LabCluster:
             if process.stdin is not None:
                 process.stdin.close()
         for process in self._processes.values():
-            _end(process)
+            end(process)
 
     def close(self) -> None:
         """Stop everything and remove every trace. Safe to call twice."""
@@ -185,17 +171,19 @@ class LabCluster:
     @cached_property
     def costs(self) -> ProfiledCosts:
         """What is known of the devices and links, as a planner is told. Measured when it is first
-        asked for; what takes long of it is kept on this machine."""
+        asked for, not `in_force`; what takes long of it is kept on this machine. What was deployed
+        before is dropped: other networks take its place while they are measured."""
         names = [device.name for device in self.cluster.devices]
-        self._say("measuring a device")
+        self._step("measuring a device")
         profile = self._remote.call(
             "profile",
             self.cluster.workers[-1].name,
             self._effort,
-            progress=lambda what, done, total: self._say(f"measuring {what}: {done} of {total}"),
+            progress=lambda what, done, total: self._step(f"measuring {what}: {done} of {total}"),
         )
         cluster = self._as_emulated()
         profiles = dict.fromkeys(names, profile)
+        self._step("finding the kernel's tick")
         quotas = {name: self.lab.quota(name) for name in names}
 
         def priced(cooling: Cooling | None) -> ProfiledCosts:
@@ -205,9 +193,9 @@ class LabCluster:
                 cluster, profiles, quotas=quotas, coolings=dict.fromkeys(names, cooling)
             )
 
-        self._say("measuring what pauses cost")
-        share = quotas[self.cluster.source].share
-        return priced(kept_cooling(profile.machine, len(names), share, priced, self._take))
+        self._step("measuring what pauses cost")
+        shares = (quota.share for quota in quotas.values())
+        return priced(kept_cooling(profile.machine, shares, priced, self._take))
 
     def _as_emulated(self) -> Cluster:
         """The cluster with the links that there really are: rates count headers too, and the least
@@ -238,9 +226,9 @@ class LabCluster:
         for rationed in quotas:
             state = self._rationed() if rationed else self._assigned()
             with state, self._at(self.cluster.source):
-                self._remote.call("requests", 1, WARM_SECONDS, TIMEOUT)
-                block = self._remote.call("requests", 1, SPAN, TIMEOUT)
-                found.append(statistics.fmean(block.seconds))
+                self._remote.call("requests", WARM_SECONDS, TIMEOUT)
+                block: Block = self._remote.call("requests", SPAN, TIMEOUT)
+                found.append(block.mean)
         return found
 
     def plan(self, graph: Graph, planner: str = DEFAULT_PLANNER, **options: Any) -> Plan:
@@ -312,16 +300,16 @@ class LabCluster:
     def check(self) -> LabChecks:
         """See that every quota and every rate bites; raises ClusterError where one does not. To be
         called `in_force`."""
-        cores = self.lab.check_quotas(self._say)
-        rates = self.lab.check_rates(self._say)
-        return LabChecks(cores, rates, self.lab.can_delay, self._latency)
+        cores = self.lab.check_quotas(self._step)
+        self.lab.check_rates(self._step)
+        return LabChecks(cores, self.lab.can_delay, self._latency)
 
     def measure(self, repeat: int = 3, timeout: float = TIMEOUT) -> Measured:
         """Figures of what is deployed, split and single in turn; to be called `in_force`."""
         split: list[Figure] = []
         single: list[float] = []
         for turn in range(repeat):
-            self._say(f"measuring: {turn} of {repeat}")
+            self._step(f"measuring: {turn} of {repeat}")
             split.append(self.figure(timeout))
             single.append(self._single_figure())
         return Measured(
@@ -334,9 +322,9 @@ class LabCluster:
     def figure(self, timeout: float = TIMEOUT) -> Figure:
         """One figure of what is deployed; to be called `in_force`."""
         with self._at(self.cluster.source):
-            self._remote.call("requests", 1, WARM_SECONDS, timeout)
+            self._remote.call("requests", WARM_SECONDS, timeout)
             before = self._used()
-            block: Block = self._remote.call("requests", 1, self._span, timeout)
+            block: Block = self._remote.call("requests", self._span, timeout)
             count = len(block.seconds)
             cpu = {name: (used - before[name]) / count for name, used in self._used().items()}
         return Figure(block.mean, count, cpu)
@@ -344,21 +332,21 @@ class LabCluster:
     def _single_figure(self) -> float:
         fastest = max(self.cluster.workers, key=lambda d: (d.cores or 1.0, d.gflops or 0.0)).name
         with self._at(fastest):
-            self._remote.call("plain_runs", 1, WARM_SECONDS)
-            block: Block = self._remote.call("plain_runs", 1, self._span)
+            self._remote.call("plain_runs", WARM_SECONDS)
+            block: Block = self._remote.call("plain_runs", self._span)
         return block.mean
 
     @property
     def _span(self) -> float:
         """Seconds that the requests behind a figure take, at least."""
-        periods = [self.lab.quota(device.name).period for device in self.cluster.devices]
+        periods = [quota_and_period(share)[1] * 1e-6 for share in self.lab.shares.values()]
         return max(SPAN, PERIODS * max(periods))
 
     def record(self, requests: int = 3, timeout: float = TIMEOUT) -> Trace:
         """What happens when during requests back to back, the first of them warmed up for; to be
         called `in_force`."""
         with self._at(self.cluster.source):
-            self._remote.call("requests", 1, WARM_SECONDS, timeout)
+            self._remote.call("requests", WARM_SECONDS, timeout)
             trace: Trace = self._remote.call("record", requests, timeout)
         return trace
 
@@ -377,71 +365,3 @@ class LabCluster:
             bit_exact=all(d.bit_exact for d in differences),
             bytes_moved=compile_plan(plan).bytes_moved,
         )
-
-    def run(
-        self,
-        graph: Graph,
-        plan: Plan,
-        inputs: Mapping[str, np.ndarray] | None = None,
-        *,
-        repeat: int = 3,
-        timeout: float = TIMEOUT,
-    ) -> RunReport:
-        """Deploy, check and measure a plan; ``repeat`` figures, each over many requests."""
-        self.deploy(graph, plan, random_inputs(graph) if inputs is None else inputs)
-        with self.in_force():
-            self.check()
-            measured = self.measure(repeat, timeout)
-        return self.report(plan, measured, timeout)
-
-
-class _Remote:
-    """The lab's coordinator process, and the pipe to it."""
-
-    def __init__(self, prefix: Sequence[str]) -> None:
-        ours, theirs = socket.socketpair()
-        # Not by -m: what it sends back must not be of its __main__.
-        command = [*prefix, sys.executable, "-c", _COORDINATOR]
-        with theirs:
-            self.process = subprocess.Popen(
-                [*command, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                process_group=0,
-            )
-        self._connection = Connection(ours.detach())
-
-    def call(
-        self, name: str, *arguments: Any, progress: Callable[..., object] | None = None
-    ) -> Any:
-        """What `LabCoordinator`'s method of this name returns; raises what it raised."""
-        try:
-            self._connection.send((name, arguments))
-            while True:
-                kind, what = self._connection.recv()
-                if kind == "failed":
-                    raise what
-                if kind == "done":
-                    return what
-                if progress is not None:
-                    progress(*what)
-        except (EOFError, OSError):
-            raise FabricError(
-                "the lab's coordinator has ended; was it killed, or out of memory?"
-            ) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-        _end(self.process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that was told to end; kill one that does not."""
-    try:
-        process.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        process.wait()

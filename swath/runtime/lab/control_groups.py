@@ -12,7 +12,6 @@ import contextlib
 import errno
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from swath.errors import ClusterError
@@ -20,16 +19,6 @@ from swath.errors import ClusterError
 PROCESSES = "cgroup.procs"
 
 REMOVE_TIMEOUT = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Throttling:
-    """Since a group was made: periods in which it ran, those in which its quota did not last, and
-    the seconds for which it was held back (summed over CPUs in version 1)."""
-
-    periods: int
-    short: int
-    seconds: float
 
 
 class ControlGroups(abc.ABC):
@@ -59,9 +48,6 @@ class ControlGroups(abc.ABC):
     @abc.abstractmethod
     def used(self, group: str) -> float:
         """Seconds of CPU that a group has used."""
-
-    @abc.abstractmethod
-    def throttling(self, group: str) -> Throttling: ...
 
     def remove(self, group: str) -> None:
         """Remove a group and those below it, all without processes."""
@@ -142,12 +128,6 @@ class VersionOne(ControlGroups):
         path = self.roots["cpuacct"] / group / "cpuacct.usage"
         return int(path.read_text()) * 1e-9
 
-    def throttling(self, group: str) -> Throttling:
-        counters = _counters(self.roots["cpu"] / group / "cpu.stat")
-        return Throttling(
-            counters["nr_periods"], counters["nr_throttled"], counters["throttled_time"] * 1e-9
-        )
-
 
 class VersionTwo(ControlGroups):
     """Everything in one hierarchy, whose name in ``/proc/PID/cgroup`` is empty."""
@@ -155,8 +135,7 @@ class VersionTwo(ControlGroups):
     def make(self, group: str) -> None:
         self._make_directories(group)
         root = self.roots[""]
-        above = Path(group).parent
-        for path in (root, *(root / part for part in reversed(above.parents)), root / above):
+        for path in (root, (root / group).parent):
             switch = path / "cgroup.subtree_control"
             if "cpu" not in _words(switch):
                 self._write(switch, "+cpu")
@@ -168,13 +147,8 @@ class VersionTwo(ControlGroups):
         self._write(self.roots[""] / group / "cpu.max", "max")
 
     def used(self, group: str) -> float:
-        return _counters(self.roots[""] / group / "cpu.stat")["usage_usec"] * 1e-6
-
-    def throttling(self, group: str) -> Throttling:
-        counters = _counters(self.roots[""] / group / "cpu.stat")
-        return Throttling(
-            counters["nr_periods"], counters["nr_throttled"], counters["throttled_usec"] * 1e-6
-        )
+        text = (self.roots[""] / group / "cpu.stat").read_text()
+        return int(dict(line.split() for line in text.splitlines())["usage_usec"]) * 1e-6
 
 
 def find_control_groups(mounts: str | None = None) -> ControlGroups:
@@ -239,8 +213,3 @@ def _words(path: Path) -> Sequence[str]:
         return path.read_text().split()
     except OSError:
         return ()
-
-
-def _counters(path: Path) -> dict[str, int]:
-    lines = (line.split() for line in path.read_text().splitlines())
-    return {name: int(value) for name, value in lines}

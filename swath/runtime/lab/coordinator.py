@@ -41,10 +41,9 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Requests back to back: seconds of each, and seconds of CPU that this process spent."""
+    """Requests back to back: seconds of each."""
 
     seconds: tuple[float, ...]
-    cpu: float
 
     @property
     def mean(self) -> float:
@@ -108,15 +107,15 @@ class LabCoordinator:
             self._coordinator.drop(self._deployment.programs)
         self._deployment = self._plain = None
 
-    def requests(self, count: int, span: float, timeout: float) -> Block:
-        """At least ``count`` requests that take at least ``span`` seconds together."""
+    def requests(self, span: float, timeout: float) -> Block:
+        """Requests that take at least ``span`` seconds together."""
         assert self._deployment is not None
-        return _block(partial(self._deployment.run, self._inputs, timeout), count, span)
+        return _block(partial(self._deployment.run, self._inputs, timeout), span)
 
-    def plain_runs(self, count: int, span: float) -> Block:
+    def plain_runs(self, span: float) -> Block:
         """The same of plain ONNX Runtime on the unsplit model."""
         assert self._plain is not None
-        return _block(partial(self._plain.run, self._inputs), count, span)
+        return _block(partial(self._plain.run, self._inputs), span)
 
     def record(self, count: int, timeout: float) -> Trace:
         """What happens when during some requests."""
@@ -147,15 +146,15 @@ class LabCoordinator:
             self._connection.send(answer)
 
 
-def _block(run: Callable[[], object], count: int, span: float) -> Block:
+def _block(run: Callable[[], object], span: float) -> Block:
+    """Of one run at least, as ``span`` is positive."""
     seconds: list[float] = []
-    cpu = time.process_time()
     begin = now = time.perf_counter()
-    while len(seconds) < count or now - begin < span:
+    while now - begin < span:
         run()
         before, now = now, time.perf_counter()
         seconds.append(now - before)
-    return Block(tuple(seconds), time.process_time() - cpu)
+    return Block(tuple(seconds))
 
 
 def main() -> None:

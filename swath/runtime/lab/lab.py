@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Self
 
 from swath.cluster import Cluster
 from swath.cost import Quota
+from swath.runtime.knowing import Step
 from swath.runtime.lab import network
 from swath.runtime.lab.commands import batch, find_program
-from swath.runtime.lab.control_groups import Throttling, find_control_groups
+from swath.runtime.lab.control_groups import find_control_groups
 from swath.runtime.lab.namespaces import (
     CHANNEL,
     DEVICE_INTERFACE,
@@ -34,16 +36,6 @@ from swath.runtime.lab.remains import claim_name, take_down
 from swath.runtime.lab.rights import require_rights
 from swath.runtime.lab.shaping import can_delay, shaping_lines, unshaping_line
 from swath.runtime.lab.signals import raise_on_termination, uninterrupted
-
-Progress = Callable[[str], object]
-"""Told what is being done."""
-
-NOMINAL_TICK = 4e-3
-"""Seconds between two looks of the kernel at who has used up what, until that is measured."""
-
-
-def _silent(_: str) -> None:
-    """A `Progress` for nobody."""
 
 
 def check_fit(cluster: Cluster) -> None:
@@ -68,19 +60,18 @@ class Lab:
     `swath.runtime.lab.remains.clean_up`. Raises ClusterError where `check_fit` does. Not for
     several threads at once.
 
-    ``can_delay``: whether this kernel can add latency to links; where it cannot, they have none but
-    their own.
+    ``shares``: cores of each device, by name. ``can_delay``: whether this kernel can add latency to
+    links; where it cannot, they have none but their own.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         check_fit(cluster)
         self.cluster = cluster
-        self._shares = shares(cluster)
+        self.shares = shares(cluster)
         self._groups = find_control_groups()
         self._numbers = {device.name: n for n, device in enumerate(cluster.devices)}
         self._places: dict[int, Mapping[str, str]] = {}
         self._shaped = False
-        self._tick = NOMINAL_TICK
         self._closed = False
         self.name = claim_name()
         self._undo = raise_on_termination()
@@ -173,19 +164,25 @@ class Lab:
 
     def ration(self) -> None:
         """Put the quotas of all devices in force."""
-        for device, share in self._shares.items():
+        for device, share in self.shares.items():
             self._groups.limit(self._group(device), *quota_and_period(share))
 
     def unration(self) -> None:
         """Let every device use what there is."""
-        for device in self._shares:
+        for device in self.shares:
             self._groups.unlimit(self._group(device))
 
+    @cached_property
+    def tick(self) -> float:
+        """Seconds between two looks of the kernel at who has used up what. Measured when it is
+        first asked for, in some seconds in which the devices should be idle. Raises ClusterError
+        where the kernel does not look at regular times."""
+        return find_tick(self._groups, f"{self.name}/.tick")
+
     def quota(self, device: str) -> Quota:
-        """A device's ration when rations are in force; the tick is known once `check_quotas` has
-        measured it."""
-        quota, period = quota_and_period(self._shares[self.cluster.device(device).name])
-        return Quota(quota / period, period * 1e-6, self._tick)
+        """A device's ration when rations are in force. Measures the `tick`."""
+        quota, period = quota_and_period(self.shares[self.cluster.device(device).name])
+        return Quota(quota / period, period * 1e-6, self.tick)
 
     def assign(self, device: str, pid: int) -> None:
         """Let a process, with all its threads and what it starts from now on, use a device's CPU.
@@ -205,27 +202,21 @@ class Lab:
         """Seconds of CPU that a device has used, ever."""
         return self._groups.used(self._group(device))
 
-    def throttling(self, device: str) -> Throttling:
-        """How often a device's quota has not lasted."""
-        return self._groups.throttling(self._group(device))
-
     def _group(self, device: str) -> str:
         return f"{self.name}/{self.cluster.device(device).name}"
 
-    def check_quotas(self, progress: Progress = _silent) -> dict[str, float]:
+    def check_quotas(self, step: Step = lambda text: None) -> dict[str, float]:
         """Prove that every device gets its share of CPU, no more and no less, while all want all:
-        the shares measured, by device. Also measures the tick for `quota`. Takes some 3 seconds;
-        quotas must be in force.
+        the shares measured, by device. Takes some 3 seconds; quotas must be in force. Measures the
+        `tick`.
 
         Raises ClusterError that names a device whose share is off, and both numbers.
         """
-        progress("finding the kernel's tick")
-        self._tick = find_tick(self._groups, f"{self.name}/.tick")
-        progress("checking quotas")
-        devices = {d: Rationed(self._group(d), share) for d, share in self._shares.items()}
-        return check_shares(self._groups, devices, self._tick)
+        step("checking quotas")
+        devices = {d: Rationed(self._group(d), share) for d, share in self.shares.items()}
+        return check_shares(self._groups, devices, self.tick)
 
-    def check_rates(self, progress: Progress = _silent) -> dict[str, float]:
+    def check_rates(self, step: Step = lambda text: None) -> dict[str, float]:
         """Prove that every link is as fast as it is meant to be: goodput in bytes/s, by what was
         measured. Takes some 0.4 seconds for each; rates must be in force, and this process not
         rationed.
@@ -234,6 +225,6 @@ class Lab:
         """
         found = {}
         for check in rate_checks(self.cluster, self._ports):
-            progress(f"checking {check.what}")
+            step(f"checking {check.what}")
             found[check.what] = check_rate(check, self.enter, self.address)
         return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from swath.cost.features import FAMILIES
 from swath.runtime.profiling.layers import Layers
 from swath.runtime.profiling.tiles import TimedTile, whole_tile
 
@@ -17,7 +16,7 @@ LENGTH = 6
 
 def draw_chain(name: str) -> TimedTile:
     """The chain of this name, one of `CHAINS`."""
-    return whole_tile(CHAINS[name]().graph(), frozenset(FAMILIES))
+    return whole_tile(CHAINS[name]().graph())
 
 
 def _convolutions(channels: int, side: int, kernel: int) -> Callable[[], Layers]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -198,8 +198,3 @@ def _note(spent: Spent, received: tuple[int, float], sent: tuple[int, float]) ->
         spent.setdefault(("receive", received[0]), []).append(received[1])
     if not received[0]:
         spent.setdefault(("send", sent[0]), []).append(sent[1])
-
-
-def median_spent(spent: Mapping[tuple[str, int], Sequence[float]]) -> list[tuple[str, int, float]]:
-    """(side, bytes, median seconds), by side and size."""
-    return [(*key, statistics.median(spent[key])) for key in sorted(spent)]

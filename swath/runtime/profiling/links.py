@@ -13,7 +13,8 @@ from pathlib import Path
 
 from swath.cluster.profile import LinkProfile, MessageSample
 from swath.runtime.profiling.asking import Asker, Exchanged, disappearing
-from swath.runtime.profiling.echo import RoundTrips, Spent, median_spent
+from swath.runtime.profiling.echo import RoundTrips, Spent
+from swath.runtime.profiling.samples import rounded
 
 FASTEST = 20e9
 """Bytes/s of a link on which messages take nothing but the CPU time of both ends."""
@@ -48,8 +49,8 @@ def link_profiles(asking: str, answering: str, exchanged: Exchanged) -> tuple[Li
     there = [trips for trips in exchanged.trips if not trips.back]
     back = [small, *(trips for trips in exchanged.trips if trips.back)]
     return tuple(
-        LinkProfile(*ends, bandwidth=_rounded(rate), latency=_rounded(latency),
-                    jitter=_rounded(jitter))
+        LinkProfile(*ends, bandwidth=rounded(rate), latency=rounded(latency),
+                    jitter=rounded(jitter))
         for ends, rate in (
             ((asking, answering), _bandwidth(there, exchanged.answering)),
             ((answering, asking), _bandwidth(back, exchanged.answering)),
@@ -60,8 +61,8 @@ def link_profiles(asking: str, answering: str, exchanged: Exchanged) -> tuple[Li
 def message_samples(spent: Spent) -> tuple[MessageSample, ...]:
     """CPU seconds of one end's messages, the median of each size."""
     return tuple(
-        MessageSample(side, nbytes, _rounded(seconds))
-        for side, nbytes, seconds in median_spent(spent)
+        MessageSample(side, nbytes, rounded(statistics.median(spent[side, nbytes])))
+        for side, nbytes in sorted(spent)
     )
 
 
@@ -84,7 +85,3 @@ def _fast(seconds: Sequence[float]) -> float:
     """The mean of the fastest quarter: the others met somebody else on their way."""
     ordered = sorted(seconds)
     return statistics.fmean(ordered[: max(1, len(ordered) // 4)])
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -6,10 +6,9 @@ where this one stopped.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from swath.runtime.profiling.chains import draw_chain
 from swath.runtime.profiling.effort import Effort
 from swath.runtime.profiling.links import measure_links, message_samples
 from swath.runtime.profiling.partial import Partial
-from swath.runtime.profiling.samples import Timing
+from swath.runtime.profiling.samples import Timing, rounded
 from swath.runtime.profiling.steps import tile_and_request
 from swath.runtime.profiling.tiles import draw_tile, sweeps
 
@@ -163,10 +162,10 @@ def _finish(
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         samples=samples,
         messages=message_samples(there.answering),
-        overhead=_rounded(tile),
-        copy=_rounded(copy),
-        request=_rounded(request),
-        accuracy=_accuracy(model),
+        overhead=rounded(tile),
+        copy=rounded(copy),
+        request=rounded(request),
+        accuracy={family: round(value, 4) for family, value in model.accuracy_.items()},
         chosen=model.chosen_,
     )
     path = profile_path(folder, device)
@@ -222,13 +221,3 @@ def gflops(profile: DeviceProfile) -> float:
     timed = [s for s in profile.samples if s.family == CONVOLUTION and not s.load]
     seconds = sum(sample.seconds for sample in timed)
     return sum(sample.flops for sample in timed) / seconds / 1e9 if seconds else 0.0
-
-
-def _accuracy(model: FCPM) -> Mapping[str, float]:
-    """By family; one of a single shape has nothing to be tested on."""
-    found = model.accuracy_.items()
-    return {family: round(value, 4) for family, value in found if math.isfinite(value)}
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -40,6 +40,11 @@ _COSTLY = frozenset(["Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid",
 """What a convolution's kernel may do on the way out for a price; a Relu is free."""
 
 
+def rounded(value: float) -> float:
+    """To four digits; no figure is known better."""
+    return float(f"{value:.4g}")
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """A kernel's time, and what it computes."""
@@ -55,8 +60,7 @@ class Timing:
         f = self.features
         return Sample(
             self.family, self.shape, f.flops, f.read, f.written, f.weights, f.kernel, f.channels,
-            f.width, round(away), round(load, 4),
-            float(f"{self.seconds * slowdown:.4g}"),
+            f.width, round(away), round(load, 4), rounded(self.seconds * slowdown),
         )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from swath.graph.tile import TileModel, extract_tile
 from swath.ops import Region
 from swath.runtime.profiling.networks import NETWORKS
 from swath.runtime.profiling.runs import RUNS
-from swath.runtime.profiling.shapes import HEIGHTS, WHOLE
+from swath.runtime.profiling.shapes import HEIGHTS, height_of
 
 COMPUTING = CONVOLUTIONS | {TRANSPOSED, DENSE, NORMALIZATION}
 """Families that are timed in networks. Of others it is chance there what the cache holds."""
@@ -62,7 +62,7 @@ def draw_tile(number: int, most_flops: float) -> TimedTile:
     turn, which = divmod(number, 3)
     if which:
         graph = RUNS[(2 * turn + which - 1) % len(RUNS)](rng).graph()
-        return whole_tile(graph, frozenset(FAMILIES))
+        return whole_tile(graph)
     graph = NETWORKS[turn % len(NETWORKS)](rng).graph()
     whole = graph.tensors[graph.outputs[0]].whole
     for region in _slabs(rng, whole):
@@ -81,9 +81,9 @@ def sweeps(number: int, tile: TimedTile) -> list[int]:
     return [NEAR, FAR if turn % 4 else FAR // 4]
 
 
-def whole_tile(graph: Graph, families: frozenset[str]) -> TimedTile:
-    """All of a network of one output."""
-    return _tile(graph, graph.tensors[graph.outputs[0]].whole, families)
+def whole_tile(graph: Graph) -> TimedTile:
+    """All of a network of one output, for every family."""
+    return _tile(graph, graph.tensors[graph.outputs[0]].whole, frozenset(FAMILIES))
 
 
 def _tile(graph: Graph, region: Region, families: frozenset[str]) -> TimedTile:
@@ -96,9 +96,9 @@ def _slabs(rng: random.Random, whole: Region) -> list[Region]:
     """A slab, or the whole in some cases; then ever thinner ones."""
     if len(whole) < 4:
         return [whole]
-    thinner = [height for height in HEIGHTS if height < whole.shape[2]]
-    first = rng.choice(thinner) if thinner and rng.random() > WHOLE else whole.shape[2]
-    return [_rows(whole, height) for height in (first, *reversed(thinner)) if height <= first]
+    first = height_of(rng, whole.shape[2])
+    thinner = [height for height in reversed(HEIGHTS) if height < first]
+    return [_rows(whole, height) for height in (first, *thinner)]
 
 
 def _rows(whole: Region, height: int) -> Region:

@@ -11,15 +11,7 @@ import pytest
 from swath.runtime.lab.control_groups import find_control_groups
 from swath.runtime.lab.remains import remains
 
-NEEDS_ROOT = {"test_links", "test_shares", "test_cleaning"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.geteuid() == 0:
-        return
-    for item in items:
-        if item.path.parent == Path(__file__).parent and item.path.stem in NEEDS_ROOT:
-            item.add_marker(pytest.mark.skip(reason="a lab needs root"))
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root")
 
 
 def traces(lab: str) -> set[str]:

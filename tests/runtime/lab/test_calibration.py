@@ -55,15 +55,15 @@ def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, 
     def found(cooling: Cooling | None) -> ProfiledCosts:
         return priced(known, cooling)
 
-    first = kept_cooling(known.machine, 2, 0.25, found, take)
+    first = kept_cooling(known.machine, [SHARE, SHARE], found, take)
     assert first.refill == pytest.approx(TRUTH.refill, rel=0.2)
     assert first.waited == pytest.approx(TRUTH.waited, rel=0.2)
     measured = len(runs)
-    assert kept_cooling(known.machine, 2, 0.25, found, take) == first
+    assert kept_cooling(known.machine, [SHARE, SHARE], found, take) == first
     assert len(runs) == measured, "kept beside the profile"
-    (path,) = Path(tmp_path).rglob("*cooling-2x0.25.json")
+    (path,) = Path(tmp_path).rglob("*cooling-0.25-0.25.json")
     path.write_text("{")
-    assert kept_cooling(known.machine, 2, 0.25, found, take) == first
+    assert kept_cooling(known.machine, [SHARE, SHARE], found, take) == first
     assert len(runs) == 2 * measured
 
 

@@ -17,9 +17,9 @@ from swath.errors import ClusterError
 from swath.runtime.lab.lab import Lab
 from swath.runtime.lab.remains import clean_up, remains
 from tests.runtime.lab.clusters import cluster
-from tests.runtime.lab.conftest import traces
+from tests.runtime.lab.conftest import needs_root, traces
 
-pytestmark = pytest.mark.usefixtures("no_lab_left")
+pytestmark = [needs_root, pytest.mark.usefixtures("no_lab_left")]
 
 # Says its name, and lives until it is ended, with a process on each of two devices.
 _OWNER = """

@@ -13,7 +13,6 @@ import pytest
 
 from swath.errors import ClusterError
 from swath.runtime.lab.control_groups import (
-    Throttling,
     VersionOne,
     VersionTwo,
     find_control_groups,
@@ -79,7 +78,6 @@ def test_version_two_keeps_quotas_and_accounts_in_one_place(tmp_path):
         "nr_periods 40\nnr_throttled 30\nthrottled_usec 700000\n"
     )
     assert groups.used("lab/a") == pytest.approx(2.5)
-    assert groups.throttling("lab/a") == Throttling(40, 30, pytest.approx(0.7))
 
 
 def test_version_two_moves_processes_and_puts_them_back(tmp_path):

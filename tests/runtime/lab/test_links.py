@@ -16,8 +16,9 @@ from swath.runtime.lab.lab import Lab
 from swath.runtime.lab.network import FRAME, PAYLOAD
 from swath.runtime.lab.rate_check import ATTEMPTS, measure_goodput
 from tests.runtime.lab.clusters import cluster
+from tests.runtime.lab.conftest import needs_root
 
-pytestmark = pytest.mark.usefixtures("no_lab_left")
+pytestmark = [needs_root, pytest.mark.usefixtures("no_lab_left")]
 
 
 def carried(lab: Lab, *flows: tuple[str, str]) -> list[float]:

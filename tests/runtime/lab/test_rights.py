@@ -15,6 +15,7 @@ from swath.runtime.lab.lab import Lab
 from swath.runtime.lab.remains import remains
 from swath.runtime.lab.rights import require_rights
 from tests.runtime.lab.clusters import cluster
+from tests.runtime.lab.conftest import needs_root
 
 
 def test_a_lab_needs_root():
@@ -29,7 +30,7 @@ def test_a_lab_needs_root():
         os.seteuid(user)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up rights of root")
+@needs_root
 def test_root_without_its_rights_is_told_so():
     program = (
         "from swath.runtime.lab.rights import require_rights\n"
@@ -42,7 +43,7 @@ def test_root_without_its_rights_is_told_so():
     assert "a lab needs CAP_NET_ADMIN, which root lacks here; run it outside" in done.stdout
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="others are told that they need root")
+@needs_root
 @pytest.mark.parametrize(
     ("missing", "package"), [("tc", "iproute2"), ("ip", "iproute2"), ("nsenter", "util-linux")]
 )
@@ -56,7 +57,7 @@ def test_a_missing_program_is_named(missing, package, tmp_path, monkeypatch):
         require_rights()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="others are told that they need root")
+@needs_root
 def test_a_command_that_fails_is_named_with_what_it_said():
     with pytest.raises(ClusterError, match=r"'ip link show dev none' failed: .*does not exist"):
         commands.batch("ip", ["link show dev lo", "link show dev none", "link show dev lo"])

@@ -6,7 +6,6 @@ Slow: a device is profiled first, and every quota and rate is seen to bite.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import swath
 from swath.runtime.lab.cluster import LabCluster
 from swath.runtime.lab.remains import remains
 from tests.runtime.lab.clusters import cluster
+from tests.runtime.lab.conftest import needs_root
 
 SWATH = str(Path(sys.executable).with_name("swath"))
 
@@ -33,7 +33,7 @@ links:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root"),
+    needs_root,
     pytest.mark.usefixtures("no_lab_left"),
 ]
 

@@ -11,20 +11,21 @@ import pytest
 from swath.errors import ClusterError
 from swath.runtime.lab.control_groups import VersionOne, find_control_groups
 from swath.runtime.lab.lab import Lab
+from swath.runtime.lab.quota_check import TICK_RATES
 from tests.runtime.lab.clusters import cluster
+from tests.runtime.lab.conftest import needs_root
 
-pytestmark = pytest.mark.usefixtures("no_lab_left")
+pytestmark = [needs_root, pytest.mark.usefixtures("no_lab_left")]
 
 
 def test_every_device_gets_its_share():
     with Lab(cluster("a b c", {})) as lab:
+        assert lab.quota("a").share == pytest.approx(0.2, rel=1e-3)
+        assert lab.quota("a").period == pytest.approx(5.2e-3)
+        assert 1 / lab.quota("a").tick in TICK_RATES
         lab.ration()
         found = lab.check_quotas()
         assert found == {name: pytest.approx(0.2, rel=0.05) for name in "abc"}
-        assert lab.quota("a").share == pytest.approx(0.2, rel=1e-3)
-        assert lab.quota("a").period == pytest.approx(5.2e-3)
-        assert 1 / lab.quota("a").tick in (100, 250, 300, 1000)
-        assert lab.throttling("b").short > 20
         assert lab.used_cpu("b") > 0.1
 
 

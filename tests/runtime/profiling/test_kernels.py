@@ -23,7 +23,7 @@ BY_THE_ENGINE = {"blocking", "unblocking"}
 
 
 def tile_of(layers: Layers) -> TimedTile:
-    return whole_tile(layers.graph(), EVERY)
+    return whole_tile(layers.graph())
 
 
 def kernels(tile: TimedTile, seconds: float) -> list[Kernel]:
