@@ -13,6 +13,7 @@ import typer
 
 import swath
 from swath.cli.cluster import cluster
+from swath.cli.compare import compare_planners
 from swath.cli.demo import demo
 from swath.cli.devices import devices
 from swath.cli.inspect import inspect
@@ -51,6 +52,7 @@ for command in (
     name = command.__name__
     app.command(name)(command)
 
+app.command("compare")(compare_planners)
 app.add_typer(cluster, name="cluster")
 app.add_typer(lab, name="lab")
 

@@ -36,7 +36,7 @@ from swath.cli.output import (
 )
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
-from swath.cli.report import giving_up
+from swath.cli.report import giving_up, plan_report
 from swath.errors import ClusterError, PlanError
 from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
@@ -96,15 +96,7 @@ def plan(
     peaks = peak_memory(programs)
     report: dict[str, Any] = {
         "model": model,
-        "planner": made.planner,
-        "predicted_ms": choice.predicted * 1e3,
-        "plan_ms": seconds * 1e3,
-        "lower_bound_ms": None,
-        "devices_used": list(made.devices_used),
-        "stages": len(made.stages),
-        "peak_memory_bytes": max(peaks.values(), default=0),
-        "memory_by_device_bytes": peaks,
-        "bytes_moved": programs.bytes_moved,
+        **plan_report(made, choice.predicted, seconds, programs.bytes_moved, peaks),
         "plan": str(plan_path),
         "picture": str(picture_path),
     }

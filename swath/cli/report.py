@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from swath.cli.output import format_bytes, format_ms
+from swath.plan.plan import Plan
 from swath.planners.choosing import DEFAULT_PLANNER, Choice
 from swath.runtime.clusters import RunReport
 from swath.runtime.plain import Milliseconds
@@ -26,6 +28,23 @@ def run_report(report: RunReport) -> dict[str, Any]:
         "devices": list(report.plan.devices_used),
         "planner": report.plan.planner,
         "stages": len(report.plan.stages),
+    }
+
+
+def plan_report(
+    plan: Plan, predicted: float, planning: float, bytes_moved: int, peaks: Mapping[str, int]
+) -> dict[str, Any]:
+    """The keys of `swath plan --json`; seconds and bytes are given."""
+    return {
+        "planner": plan.planner,
+        "predicted_ms": predicted * 1e3,
+        "plan_ms": planning * 1e3,
+        "lower_bound_ms": None,
+        "devices_used": list(plan.devices_used),
+        "stages": len(plan.stages),
+        "peak_memory_bytes": max(peaks.values(), default=0),
+        "memory_by_device_bytes": dict(peaks),
+        "bytes_moved": bytes_moved,
     }
 
 

@@ -1,4 +1,4 @@
-"""Where to cut a graph into stages, and along what to split each: dynamic programming over cuts.
+"""Where to cut a graph into stages, and how to split each: dynamic programming over cuts.
 
 The recurrence is the one of fused-layer dynamic programming (DPFP's receptive-field segmentation,
 EdgeCI's DPFL), here over any DAG whose nodes stand in a topological order: a cut lies between two
@@ -8,6 +8,7 @@ gives the costs of all its possible beginnings.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ from swath.cost import Costs
 from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
 from swath.ops import Demand, Region
-from swath.planners.layouts import Layouts, Mode
+from swath.planners.layouts import Layouts, Split
 
 LONGEST_STAGE = 16
 """Cuts that a stage may reach over; a longer one recomputes more than it saves."""
@@ -24,11 +25,11 @@ LONGEST_STAGE = 16
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Nodes ``start <= position < stop`` as one stage, split by ``mode``."""
+    """Nodes ``start <= position < stop`` as one stage."""
 
     start: int
     stop: int
-    mode: Mode
+    split: Split
 
 
 @dataclass(slots=True)
@@ -85,7 +86,10 @@ def _is_entrywise(graph: Graph, position: int) -> bool:
 
 
 def best_segments(
-    graph: Graph, layouts: Layouts, costs: Costs, modes: Sequence[Mode]
+    graph: Graph,
+    layouts: Layouts,
+    costs: Costs,
+    splits: Sequence[Split],
 ) -> tuple[Segment, ...]:
     """The cheapest sequence of stages: computing of the slowest device plus the exchange before.
 
@@ -94,26 +98,26 @@ def best_segments(
     """
     cuts = candidate_cuts(graph)
     search = _Search(graph, layouts, costs)
-    best: list[dict[Mode, _Choice]] = [{mode: _Choice(0.0, 0, mode) for mode in modes[:1]}]
+    best: list[dict[Split, _Choice]] = [{split: _Choice(0.0, 0, split) for split in splits[:1]}]
     for end in range(1, len(cuts)):
-        best.append({mode: search.best_stage(cuts, end, mode, best) for mode in modes})
+        best.append({split: search.best_stage(cuts, end, split, best) for split in splits})
     end = len(cuts) - 1
-    mode = min(best[end], key=lambda mode: best[end][mode].seconds)
+    split = min(best[end], key=lambda split: best[end][split].seconds)
     segments: list[Segment] = []
     while end > 0:
-        choice = best[end][mode]
-        segments.append(Segment(cuts[choice.start], cuts[end], mode))
-        end, mode = choice.start, choice.before
+        choice = best[end][split]
+        segments.append(Segment(cuts[choice.start], cuts[end], split))
+        end, split = choice.start, choice.before
     return tuple(reversed(segments))
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """The best way to a cut: total seconds, where its last stage starts, the mode before that."""
+    """The best way to a cut: total seconds, where its last stage starts, the split before that."""
 
     seconds: float
     start: int
-    before: Mode
+    before: Split
 
 
 class _Search:
@@ -121,59 +125,60 @@ class _Search:
         self.graph = graph
         self.layouts = layouts
         self.costs = costs
-        self.devices = layouts.shares.devices
         self.last_reader = {
             name: len(graph.nodes) if name in graph.outputs else max(readers, default=-1)
             for name, readers in ((name, graph.consumers.get(name, ())) for name in graph.producers)
         }
         self._fetched = lru_cache(maxsize=None)(self._fetched_bytes)
-        self._sending = [costs.sending(device) for device in self.devices]
-        self._receiving = [costs.receiving(device) for device in self.devices]
-        self._paths = [[costs.path(sender, to) for sender in self.devices] for to in self.devices]
+        names = [device.name for device in costs.cluster.workers]
+        self._sending = {name: costs.sending(name) for name in names}
+        self._receiving = {name: costs.receiving(name) for name in names}
+        self._path = lru_cache(maxsize=None)(costs.path)
 
     def best_stage(
-        self, cuts: Sequence[int], end: int, mode: Mode, best: Sequence[Mapping[Mode, _Choice]]
+        self, cuts: Sequence[int], end: int, split: Split, best: Sequence[Mapping[Split, _Choice]]
     ) -> _Choice:
         """The best last stage before cut ``end``, given the best ways to all earlier cuts."""
         found: _Choice | None = None
-        for start, walks in self.walk_back(cuts, end, mode):
-            compute = self.compute(walks)
+        for start, walks in self.walk_back(cuts, end, split):
+            compute = self.compute(split, walks)
             # Going further back only adds computing: past the best total there is nothing to find.
             if found is not None and compute > found.seconds:
                 break
             for before, choice in best[start].items():
-                total = choice.seconds + compute + self.exchange(walks, before)
+                total = choice.seconds + compute + self.exchange(split, walks, before)
                 if found is None or total < found.seconds:
                     found = _Choice(total, start, before)
         assert found is not None
         return found
 
     def walk_back(
-        self, cuts: Sequence[int], end: int, mode: Mode
+        self, cuts: Sequence[int], end: int, split: Split
     ) -> Iterator[tuple[int, tuple[_Walk, ...]]]:
-        """(cut, one walk per device) for every beginning of a stage that stops at cut ``end``.
+        """(cut, one walk per device of the split) for every beginning of a stage that stops at cut
+        ``end``.
 
         The walks go on from one cut to the next.
         """
         stop = cuts[end]
-        walks = tuple(_Walk({}, 0.0, {}) for _ in self.devices)
+        walks = tuple(_Walk({}, 0.0, {}) for _ in split.devices)
         position = stop
         for start in range(end - 1, max(-1, end - 1 - LONGEST_STAGE), -1):
             while position > cuts[start]:
                 position -= 1
-                self._visit(position, stop, mode, walks)
+                self._visit(position, stop, split, walks)
             yield start, walks
 
-    def _visit(self, position: int, stop: int, mode: Mode, walks: Sequence[_Walk]) -> None:
+    def _visit(self, position: int, stop: int, split: Split, walks: Sequence[_Walk]) -> None:
         graph = self.graph
         node, op, rule = graph.nodes[position], graph.operators[position], graph.rules[position]
         for name in node.outputs:
             if name and self.last_reader[name] >= stop:
-                for walk, region in zip(walks, self.layouts.of(name, mode), strict=True):
+                for walk, region in zip(walks, self.layouts.of(name, split), strict=True):
                     if region is not None:
                         known = walk.needs.get(name)
                         walk.needs[name] = region if known is None else known.hull(region)
-        for device, walk in zip(self.devices, walks, strict=True):
+        for device, walk in zip(split.devices, walks, strict=True):
             needs = walk.needs
             asked = tuple(needs.pop(name, None) if name else None for name in node.outputs)
             if all(region is None for region in asked):
@@ -186,7 +191,7 @@ class _Search:
                     continue
                 needs[name] = needs[name].hull(region) if name in needs else region
 
-    def compute(self, walks: Sequence[_Walk]) -> float:
+    def compute(self, split: Split, walks: Sequence[_Walk]) -> float:
         """Seconds of the stage on its slowest device.
 
         The sum over nodes tells who that is; what the engine does at the stage's edges and between
@@ -196,51 +201,51 @@ class _Search:
         walk = walks[slowest]
         if not walk.demands:
             return 0.0
-        return self.costs.tile(self.devices[slowest], self.graph, walk.geometry)
+        return self.costs.tile(split.devices[slowest], self.graph, walk.geometry)
 
-    def exchange(self, walks: Sequence[_Walk], before: Mode) -> float:
+    def exchange(self, split: Split, walks: Sequence[_Walk], before: Split) -> float:
         """Seconds until every device has what it needs, when all fetch at the same time: the CPU
         time of the messages at both ends (one from each who has something), and the network's.
 
         The model's inputs are not counted: every plan has to hand them out.
         """
-        spent = [0.0] * len(walks)
-        travelling = [0.0] * len(walks)
-        for index, walk in enumerate(walks):
+        spent: dict[str, float] = defaultdict(float)
+        travelling: dict[str, float] = defaultdict(float)
+        for device, walk in zip(split.devices, walks, strict=True):
             latency = 0.0
-            for sender, nbytes in self._fetch(index, walk.needs, before).items():
-                spent[index] += self._receiving[index].seconds(nbytes)
+            for sender, nbytes in self._fetch(device, walk.needs, before).items():
+                spent[device] += self._receiving[device].seconds(nbytes)
                 spent[sender] += self._sending[sender].seconds(nbytes)
-                path = self._paths[index][sender]
-                travelling[index] += nbytes / path.bandwidth
+                path = self._path(sender, device)
+                travelling[device] += nbytes / path.bandwidth
                 latency = max(latency, path.latency)
-            travelling[index] += latency
+            travelling[device] += latency
         if self.costs.cluster.network == "shared":
-            return max(spent) + sum(travelling)
-        return max(map(sum, zip(spent, travelling, strict=True)))
+            return max(spent.values(), default=0.0) + sum(travelling.values())
+        return max(spent[device] + travelling[device] for device in (*spent, *travelling))
 
-    def _fetch(self, index: int, needs: Mapping[str, Region], before: Mode) -> dict[int, int]:
+    def _fetch(self, device: str, needs: Mapping[str, Region], before: Split) -> dict[str, int]:
         """Bytes that a device takes from each other."""
-        fetched: dict[int, int] = {}
+        fetched: dict[str, int] = {}
         for name, region in needs.items():
             if name in self.graph.producers:
-                for sender, nbytes in self._fetched(index, name, region, before):
+                for sender, nbytes in self._fetched(device, name, region, before):
                     fetched[sender] = fetched.get(sender, 0) + nbytes
         return fetched
 
     def _fetched_bytes(
-        self, index: int, name: str, region: Region, before: Mode
-    ) -> tuple[tuple[int, int], ...]:
+        self, device: str, name: str, region: Region, before: Split
+    ) -> tuple[tuple[str, int], ...]:
         """(who has it, bytes) of what a device lacks of a region."""
-        layout = self.layouts.of(name, before)
-        held = layout[index]
+        layout = dict(zip(before.devices, self.layouts.of(name, before), strict=True))
+        held = layout.pop(device, None)
         missing = (region,) if held is None else tuple(region.subtract(held))
         if not missing:
             return ()
         itemsize = self.graph.tensors[name].itemsize
         found = []
-        for sender, has in enumerate(layout):
-            if has is not None and sender != index:
+        for sender, has in layout.items():
+            if has is not None:
                 common = (part.intersect(has) for part in missing)
                 nbytes = itemsize * sum(part.size for part in common if part is not None)
                 if nbytes:

@@ -1,4 +1,4 @@
-"""Which region of a tensor each device makes: shares along rows, columns, a grid or channels."""
+"""How a stage is split among devices, and which region of a tensor each of them makes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isqrt
+from operator import itemgetter
 from typing import Literal
 
 from swath.graph.graph import Graph
@@ -23,12 +24,24 @@ _PREFERRED: Mapping[Mode, tuple[int, ...]] = {
 output of a global pool) is split by channels."""
 
 
-@dataclass(frozen=True)
-class Shares:
-    """Devices and how much of the work each is to get."""
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Along what a stage is split, among which devices (in the order of their places on the map),
+    and how much of it each is to get."""
 
+    mode: Mode
     devices: tuple[str, ...]
     weights: tuple[float, ...]
+
+    @classmethod
+    def alone(cls, device: str) -> Split:
+        """Nothing is split: one device makes all of it."""
+        return cls("rows", (device,), (1.0,))
+
+    @property
+    def fastest(self) -> str:
+        """Who gets most, and what cannot be split."""
+        return max(zip(self.weights, self.devices, strict=True), key=itemgetter(0))[1]
 
 
 def grid_shape(parts: int) -> tuple[int, int]:
@@ -38,47 +51,44 @@ def grid_shape(parts: int) -> tuple[int, int]:
 
 
 class Layouts:
-    """Regions of a graph's tensors for a fixed set of shares; remembers what it has worked out."""
+    """Regions of a graph's tensors by the split of who makes them; remembers what it has worked
+    out."""
 
-    def __init__(self, graph: Graph, shares: Shares) -> None:
+    def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.shares = shares
         self._of = lru_cache(maxsize=None)(self._lay_out)
-        self._fastest = max(range(len(shares.devices)), key=lambda i: shares.weights[i])
 
-    def of(self, tensor: str, mode: Mode) -> tuple[Region | None, ...]:
-        """The region that each device makes; None: nothing of it.
+    def of(self, tensor: str, split: Split) -> tuple[Region | None, ...]:
+        """The region that each of the split's devices makes; None: nothing of it.
 
         A tensor that cannot be split (its operator needs everything at once, or it is one entry)
         is made whole by the fastest device.
         """
-        return self._of(tensor, mode)
+        return self._of(tensor, split)
 
-    def _lay_out(self, tensor: str, mode: Mode) -> tuple[Region | None, ...]:
+    def _lay_out(self, tensor: str, split: Split) -> tuple[Region | None, ...]:
         shape = self.graph.tensors[tensor].shape
         axes = self._splittable(tensor)
         if shape is None or not axes:
-            return self._alone(tensor)
-        if mode == "grid" and len(shape) >= 4 and 2 in axes and 3 in axes:
-            return self._grid(tensor, shape)
-        preferred = _PREFERRED["rows" if mode == "grid" else mode]
+            return self._alone(tensor, split)
+        if split.mode == "grid" and len(shape) >= 4 and 2 in axes and 3 in axes:
+            return self._grid(tensor, shape, split)
+        preferred = _PREFERRED["rows" if split.mode == "grid" else split.mode]
         leading = self._split_axes(tensor)
-        if leading and mode != "channels":
-            return self._partials(tensor, mode)
+        if leading and split.mode != "channels":
+            return self._partials(tensor, split)
         wanted = [axis + len(leading) for axis in preferred]
         axis = next((axis for axis in wanted if axis in axes), axes[0])
-        return self._along(tensor, axis, split_by_shares(shape[axis], self.shares.weights))
+        return self._along(tensor, axis, split_by_shares(shape[axis], split.weights))
 
     def _splittable(self, tensor: str) -> tuple[int, ...]:
         position = self.graph.producers[tensor]
         output = self.graph.nodes[position].outputs.index(tensor)
         return splittable_axes(self.graph.operators[position], output)
 
-    def _alone(self, tensor: str) -> tuple[Region | None, ...]:
-        whole = self.graph.tensors[tensor].whole
-        return tuple(
-            whole if index == self._fastest else None for index in range(len(self.shares.devices))
-        )
+    def _alone(self, tensor: str, split: Split) -> tuple[Region | None, ...]:
+        whole, fastest = self.graph.tensors[tensor].whole, split.fastest
+        return tuple(whole if device == fastest else None for device in split.devices)
 
     def _along(
         self, tensor: str, axis: int, intervals: Sequence[Interval]
@@ -89,9 +99,9 @@ class Layouts:
             for interval in intervals
         )
 
-    def _grid(self, tensor: str, shape: tuple[int, ...]) -> tuple[Region | None, ...]:
-        rows, columns = grid_shape(len(self.shares.devices))
-        weights = self.shares.weights
+    def _grid(self, tensor: str, shape: tuple[int, ...], split: Split) -> tuple[Region | None, ...]:
+        weights = split.weights
+        rows, columns = grid_shape(len(weights))
         by_row = split_by_shares(
             shape[2], [sum(weights[r * columns : (r + 1) * columns]) for r in range(rows)]
         )
@@ -119,17 +129,17 @@ class Layouts:
             for axis, of_axis in zip(node.attributes["split_axes"], bounds, strict=True)
         }
 
-    def _partials(self, tensor: str, mode: Mode) -> tuple[Region | None, ...]:
+    def _partials(self, tensor: str, split: Split) -> tuple[Region | None, ...]:
         """Each entry is made by the device that makes its part of the data."""
         data = self.graph.nodes[self.graph.producers[tensor]].inputs[0]
         whole = self.graph.tensors[tensor].whole
         splits = self._split_axes(tensor)
-        by_shares = self._along(tensor, 0, split_by_shares(whole.shape[0], self.shares.weights))
+        by_shares = self._along(tensor, 0, split_by_shares(whole.shape[0], split.weights))
         if data not in self.graph.producers:
             return by_shares
         regions: list[Region | None] = []
         made = 0
-        for held in self.of(data, mode):
+        for held in self.of(data, split):
             region: Region | None = None if held is None else whole
             for leading, (axis, bounds) in enumerate(splits.items()):
                 if region is None or held is None:

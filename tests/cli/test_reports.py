@@ -186,3 +186,24 @@ def test_help_names_every_command(swath):
 
 def test_version(swath):
     assert swath("--version").stdout == f"swath {library.__version__}\n"
+
+
+def test_compare_shows_every_planner_or_why_it_has_no_plan(swath, tmp_path):
+    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    outcome = swath("compare", SMALL, "--cluster", "cluster.yaml", "--json")
+    assert outcome.status == 0
+    rows = {row["planner"]: row for row in outcome.json["rows"]}
+    assert set(rows) == {info.name for info in library.planners.known_planners()}
+    assert "add devices" in rows.pop("halp")["reason"]
+    for row in rows.values():
+        assert row["predicted_ms"] > 0
+        assert set(row) >= {
+            "plan_ms", "lower_bound_ms", "devices_used", "stages", "peak_memory_bytes",
+            "bytes_moved", "redundant_flops_share", "speedup",
+        }  # fmt: skip
+    assert rows["whole"]["speedup"] == pytest.approx(1.0)
+    assert (tmp_path / outcome.json["picture"]).stat().st_size > 1000
+    table = swath("compare", SMALL, "--cluster", "cluster.yaml", "--planners", "whole,modnn,halp")
+    for word in ("whole", "modnn", "speed-up", "redundant", "picture: ", "halp: halp needs"):
+        assert word in table.stdout
+    assert "dpfp" not in table.stdout
