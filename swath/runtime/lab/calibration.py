@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -62,40 +63,69 @@ Measured = tuple[Plan, float]
 """A plan and the seconds that a request takes by it."""
 
 
-def kept_cooling(machine: Machine, shares: Iterable[float], priced: Priced, take: Take) -> Cooling:
+def kept_cooling(
+    machine: Machine, shares: Sequence[float], packets: int, priced: Priced, take: Take
+) -> Cooling:
     """The cooling of devices with quotas of so many cores: measured on this machine before, or
-    else now, and kept beside its profile."""
-    path = kept_path(machine, "cooling-" + "-".join(f"{share:g}" for share in sorted(shares)))
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        return Cooling(**{field.name: float(said[field.name]) for field in fields(Cooling)})
-    except (OSError, ValueError, KeyError, TypeError):  # Not there, or damaged.
-        found = calibrate(priced, take)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(asdict(found)))
-    return found
+    else now, and kept beside its profile. ``packets``: how many the kernel hands on as one on the
+    lab's links; the fewer, the more it costs whoever waits for a message."""
+    key = "cooling-" + "-".join(f"{share:g}" for share in sorted(shares))
+    refill = _kept(kept_path(machine, key), "refill", lambda: refill_of(priced, take))
+    known = Cooling(waited=0.0, half=HALF, warm=WARM, refill=refill)
+    if len(shares) == 1:
+        return known  # There is nobody to wait for.
+    path = kept_path(machine, f"{key}-{packets}-packets")
+    waited = _kept(path, "waited", lambda: waited_of(known, priced, take))
+    return replace(known, waited=waited)
 
 
-def calibrate(priced: Priced, take: Take) -> Cooling:
-    """The cooling at which the predicted latency of small networks is the real one."""
-    costs = _unshaped(priced(NO_COOLING))
-    whole: list[Measured] = []
-    split: list[Measured] = []
+def refill_of(priced: Priced, take: Take) -> float:
+    """The cost by the byte at which the predicted latency of small networks on one device is the
+    real one."""
+    measured = []
     for probe in ALONE:
-        problem = Problem(load_onnx(zoo.build(probe, 224, 224)), costs)
-        alone, together = (make_planner(name).plan(problem) for name in ("whole", "even"))
+        problem, alone = _planned(probe, "whole", priced)
         # In turn, for the machine itself is not as fast at any time.
         found = take(problem.graph, alone, [False, True] * ROUNDS)
         free, limited = statistics.median(found[::2]), statistics.median(found[1::2])
-        # How far the profile is off on this network is not what is looked for.
-        bias = free / _predicted(alone, priced(None))
-        whole.append((alone, limited / bias))
-        if probe in SPLIT and len(costs.cluster.workers) > 1:
-            found = take(problem.graph, together, [True] * ROUNDS)
-            split.append((together, statistics.median(found) / bias))
-    known = Cooling(waited=0.0, half=HALF, warm=WARM)
-    known = replace(known, refill=_fitted("refill", known, whole, priced))
-    return replace(known, waited=_fitted("waited", known, split, priced)) if split else known
+        measured.append((alone, limited / _bias(alone, free, priced)))
+    return _fitted("refill", Cooling(waited=0.0, half=HALF, warm=WARM), measured, priced)
+
+
+def waited_of(known: Cooling, priced: Priced, take: Take) -> float:
+    """The cost of waiting at which the predicted latency of small networks, split over all devices,
+    is the real one. ``known``: what else pauses cost."""
+    measured = []
+    for probe in SPLIT:
+        problem, alone = _planned(probe, "whole", priced)
+        free = statistics.median(take(problem.graph, alone, [False] * ROUNDS))
+        _, split = _planned(probe, "even", priced)
+        found = statistics.median(take(problem.graph, split, [True] * ROUNDS))
+        measured.append((split, found / _bias(alone, free, priced)))
+    return _fitted("waited", known, measured, priced)
+
+
+def _planned(probe: str, planner: str, priced: Priced) -> tuple[Problem, Plan]:
+    graph = load_onnx(zoo.build(probe, 224, 224))
+    problem = Problem(graph, _unshaped(priced(NO_COOLING)))
+    return problem, make_planner(planner).plan(problem)
+
+
+def _bias(alone: Plan, free: float, priced: Priced) -> float:
+    """How far the profile is off on a network, which is not what is looked for. ``free``: seconds
+    that it takes on one device without a quota."""
+    return free / _predicted(alone, priced(None))
+
+
+def _kept(path: Path, name: str, measure: Callable[[], float]) -> float:
+    """A number from a file, where it is measured and written down if it is not there."""
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))[name])
+    except (OSError, ValueError, KeyError, TypeError):  # Not there, or damaged.
+        found = measure()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps({name: found}))
+    return found
 
 
 def _fitted(name: str, known: Cooling, measured: Sequence[Measured], priced: Priced) -> float:

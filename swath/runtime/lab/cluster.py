@@ -194,8 +194,8 @@ class LabCluster:
             )
 
         self._step("measuring what pauses cost")
-        shares = (quota.share for quota in quotas.values())
-        return priced(kept_cooling(profile.machine, shares, priced, self._take))
+        shares = [quota.share for quota in quotas.values()]
+        return priced(kept_cooling(profile.machine, shares, self.lab.packets, priced, self._take))
 
     def _as_emulated(self) -> Cluster:
         """The cluster with the links that there really are: rates count headers too, and the least

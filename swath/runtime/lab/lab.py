@@ -60,8 +60,9 @@ class Lab:
     `swath.runtime.lab.remains.clean_up`. Raises ClusterError where `check_fit` does. Not for
     several threads at once.
 
-    ``shares``: cores of each device, by name. ``can_delay``: whether this kernel can add latency to
-    links; where it cannot, they have none but their own.
+    ``shares``: cores of each device, by name. ``packets``: how many the kernel hands on as one at
+    the slowest link. ``can_delay``: whether this kernel can add latency to links; where it cannot,
+    they have none but their own.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -83,10 +84,12 @@ class Lab:
 
     def _make(self) -> None:
         planned = network.ports(self.cluster, delays=False)
+        units = [network.packets_per_unit(device, planned) for device in self._numbers]
+        self.packets = min(units)
         make_namespaces(
             self.name,
             [self.namespace(device) for device in self._numbers],
-            [network.packets_per_unit(device, planned) for device in self._numbers],
+            units,
             shared=self.cluster.network == "shared",
         )
         self.can_delay = can_delay(self.name)

@@ -15,7 +15,7 @@ from swath.cost import Cooling, ProfiledCosts, Quota, costs_for
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
-from swath.runtime.lab.calibration import HALF, WARM, calibrate, kept_cooling
+from swath.runtime.lab.calibration import HALF, WARM, kept_cooling, refill_of, waited_of
 from swath.simulate import Request, make_script, simulate
 from tests.cost.laws import convolutions, moving, profile
 
@@ -55,16 +55,30 @@ def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, 
     def found(cooling: Cooling | None) -> ProfiledCosts:
         return priced(known, cooling)
 
-    first = kept_cooling(known.machine, [SHARE, SHARE], found, take)
+    first = kept_cooling(known.machine, [SHARE, SHARE], 43, found, take)
     assert first.refill == pytest.approx(TRUTH.refill, rel=0.2)
     assert first.waited == pytest.approx(TRUTH.waited, rel=0.2)
     measured = len(runs)
-    assert kept_cooling(known.machine, [SHARE, SHARE], found, take) == first
+    assert kept_cooling(known.machine, [SHARE, SHARE], 43, found, take) == first
     assert len(runs) == measured, "kept beside the profile"
     (path,) = Path(tmp_path).rglob("*cooling-0.25-0.25.json")
     path.write_text("{")
-    assert kept_cooling(known.machine, [SHARE, SHARE], found, take) == first
-    assert len(runs) == 2 * measured
+    assert kept_cooling(known.machine, [SHARE, SHARE], 43, found, take) == first
+    assert measured < len(runs) < 2 * measured, "only what is damaged"
+    more = len(runs)
+    assert kept_cooling(known.machine, [SHARE, SHARE], 1, found, take) == first
+    assert more < len(runs) < 2 * more, "small packets cost more, but what stops cost is known"
+
+
+def test_one_device_waits_for_nobody(known, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def take(graph: Graph, plan: Plan, quotas: Sequence[bool]) -> list[float]:
+        return [seconds(plan, priced(known, TRUTH if each else None)) for each in quotas]
+
+    found = kept_cooling(known.machine, [SHARE], 1, lambda c: priced(known, c), take)
+    assert found.waited == 0
+    assert found.refill > 0
 
 
 def test_pauses_that_cost_nothing_are_not_made_to(known):
@@ -72,5 +86,8 @@ def test_pauses_that_cost_nothing_are_not_made_to(known):
         free = seconds(plan, priced(known, None))
         return [0.9 * free / SHARE if each else free for each in quotas]
 
-    cooling = calibrate(lambda cooling: priced(known, cooling), take)
-    assert cooling == replace(TRUTH, waited=0.0, refill=0.0)
+    def found(cooling: Cooling | None) -> ProfiledCosts:
+        return priced(known, cooling)
+
+    assert refill_of(found, take) == 0
+    assert waited_of(replace(TRUTH, waited=0.0, refill=0.0), found, take) == 0
