@@ -20,6 +20,8 @@ from swath.simulate.events import Action, Events
 NOISE = 1e-9
 """Relative changes of a rate that are rounding, and are let be."""
 
+_ABOVE = 1.0 + NOISE
+
 Cargo = tuple[Any, int]
 """(what the receiver is told, bytes)."""
 
@@ -289,6 +291,7 @@ class Switched(Network):
     def _fill(self) -> None:
         """Fill resources anew until none is unsettled; they are left in the list of those."""
         unsettled = self._unsettled
+        unsettle = unsettled.append
         for resource in unsettled:
             resource.is_unsettled = False
             limited = resource.limited
@@ -302,7 +305,7 @@ class Switched(Network):
                     greediest = flow
             if limited:
                 level = left / len(limited)
-                if highest > level * (1 + NOISE):
+                if highest > level * _ABOVE:
                     level = self._draw_in(resource, greediest, left)
             elif left < -NOISE * resource.capacity:
                 level = self._draw_in(resource, greediest, left)
@@ -310,9 +313,10 @@ class Switched(Network):
                 resource.spare = left
                 continue
             resource.spare = 0.0
-            rise = level - resource.level
-            if rise > level * NOISE:
+            before = resource.level
+            if level > before * _ABOVE:
                 resource.level = level
+                rise = level - before
                 for flow in limited:
                     for other in flow.resources:
                         if other is not resource and not other.is_unsettled:
@@ -321,15 +325,15 @@ class Switched(Network):
                                 if other.spare >= 0.0:
                                     continue
                             other.is_unsettled = True
-                            unsettled.append(other)
-            elif -rise > level * NOISE:
+                            unsettle(other)
+            elif before > level * _ABOVE:
                 resource.level = level
                 for flow in limited:
                     for other in flow.resources:
                         # Where nobody is limited, nobody waits for what becomes free.
                         if other is not resource and other.limited and not other.is_unsettled:
                             other.is_unsettled = True
-                            unsettled.append(other)
+                            unsettle(other)
 
     def _draw_in(self, resource: Resource, flow: Connection, left: float) -> float:
         """Limit those too that have more elsewhere than they can have here; the level then.
@@ -349,7 +353,7 @@ class Switched(Network):
                     crossed.is_unsettled = True
                     self._unsettled.append(crossed)
             level = left / len(limited)
-            highest = level * (1 + NOISE)
+            highest = level * _ABOVE
             for other in others:
                 rate = other.bottleneck.level
                 if rate > highest:
