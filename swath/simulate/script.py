@@ -7,7 +7,7 @@ and messages are numbers here; everything is flat.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from swath.cost import Costs
 from swath.graph.geometry import tile_geometry
@@ -37,7 +37,8 @@ class Script:
     none), its number in the plan (None: the mere beginning of a request).
 
     ``scatter``: what the coordinator sends, with its seconds; ``expected``: how many messages it
-    gathers; ``begins`` and ``ends``: its seconds besides those.
+    gathers; ``begins`` and ``ends``: its seconds besides those. ``routes``: every pair of a sender
+    and a receiver once, and ``route_of``: by message the place of its pair there.
     """
 
     source: str
@@ -52,6 +53,14 @@ class Script:
     expected: int
     begins: float
     ends: float
+    routes: tuple[tuple[int, int], ...] = field(init=False, repr=False, compare=False)
+    route_of: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        pairs = list(zip(self.senders, self.receivers, strict=True))
+        places = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
+        object.__setattr__(self, "routes", tuple(places))
+        object.__setattr__(self, "route_of", tuple(places[pair] for pair in pairs))
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -148,14 +148,11 @@ class _World:
         if key not in self._placed:
             where = dict(zip(script.devices, devices, strict=True))
             hosts = [*(where[part.device] for part in script.parts), devices[0]]
-            ends = list(zip(script.senders, script.receivers, strict=True))
-            between = {
-                (sender, receiver): self._connection(
-                    hosts[sender], hosts[receiver], sender < 0, receiver < 0
-                )
-                for sender, receiver in dict.fromkeys(ends)
-            }
-            connections = [between[pair] for pair in ends]
+            made = [
+                self._connection(hosts[sender], hosts[receiver], sender < 0, receiver < 0)
+                for sender, receiver in script.routes
+            ]
+            connections = [made[route] for route in script.route_of]
             self._placed[key] = connections, [*hosts[:-1], self._coordinator(devices[0]).name]
         return self._placed[key]
 
