@@ -20,10 +20,10 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.planners.assembling import assemble, reduction_splits
 from swath.planners.choosing import predicted_seconds
-from swath.planners.extents import maps_end, must_be_whole, primary
 from swath.planners.fusing import Segment, candidate_cuts
 from swath.planners.layouts import Layouts, Split
 from swath.planners.registry import Problem
+from swath.planners.survey import maps_end, must_be_whole, primary
 from swath.planners.whole import Whole
 
 LAYERS = (1, 2, 3, 4, 6, 8, 12)

@@ -20,10 +20,10 @@ from swath.errors import PlanError
 from swath.graph.graph import Graph
 from swath.plan.plan import Plan
 from swath.planners.assembling import assemble
-from swath.planners.extents import maps_end, must_be_whole, primary
 from swath.planners.fusing import Segment, candidate_cuts
 from swath.planners.layouts import Layouts, Split
 from swath.planners.registry import Problem
+from swath.planners.survey import maps_end, must_be_whole, primary
 from swath.planners.weighing import parts_of, through_leader
 from swath.planners.whole import Whole
 

@@ -22,10 +22,10 @@ from swath.ops import split_by_shares
 from swath.plan.plan import Plan
 from swath.planners.assembling import assemble
 from swath.planners.balancing import rebalanced
-from swath.planners.extents import must_be_whole, primary
 from swath.planners.fusing import Segment, candidate_cuts
 from swath.planners.layouts import Layouts, Split
 from swath.planners.registry import Problem
+from swath.planners.survey import extent_before, must_be_whole, primary
 from swath.planners.weighing import parts_of, through_leader
 from swath.planners.whole import Whole
 
@@ -75,9 +75,7 @@ def _balanced(
 ) -> Split:
     """OCBP: columns of a block by follower."""
     costs, graph = problem.costs, layouts.graph
-    last = next(name for name in reversed(graph.nodes[stop - 1].outputs) if name)
-    shape = graph.tensors[last].shape or ()
-    width = shape[3] if len(shape) > 3 else 1
+    width = extent_before(graph, stop, 3)
 
     def split(counts: tuple[int, ...]) -> Split:
         return Split("cols", followers, tuple(map(float, counts)))

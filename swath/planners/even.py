@@ -14,10 +14,10 @@ from swath.graph.reductions import split_reductions
 from swath.plan.plan import Plan
 from swath.planners.assembling import assemble, reduction_splits
 from swath.planners.borders import borders_first
-from swath.planners.extents import must_be_whole
 from swath.planners.fusing import best_segments
 from swath.planners.layouts import MODES, Layouts, Mode, Split
 from swath.planners.registry import Problem
+from swath.planners.survey import must_be_whole
 from swath.planners.whole import Whole
 
 

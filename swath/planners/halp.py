@@ -21,10 +21,10 @@ from swath.graph.reductions import split_reductions
 from swath.plan.plan import Plan
 from swath.planners.assembling import assemble, reduction_splits
 from swath.planners.borders import borders_first
-from swath.planners.extents import by_speed, maps_end, must_be_whole, primary
 from swath.planners.fusing import Segment, candidate_cuts
 from swath.planners.layouts import Layouts, Split
 from swath.planners.registry import Problem
+from swath.planners.survey import by_speed, extent_before, maps_end, must_be_whole, primary
 
 SECONDARIES = 2
 
@@ -50,7 +50,7 @@ class Halp:
         end = maps_end(graph, cuts)
         segments = []
         for start, stop in pairwise(cut for cut in cuts if cut <= end):
-            rows = _rows(graph, stop)
+            rows = extent_before(graph, stop, 2)
             zone = min(rows, 2 * _widest_halo(graph))
             segments.append(Segment(start, stop, _zones(names, speeds, zone, rows)))
         if end < cuts[-1]:
@@ -64,12 +64,6 @@ def _zones(names: tuple[str, str, str], speeds: tuple[float, float], zone: int, 
     rest = (rows - zone) / sum(speeds)
     above, below = (speed * rest for speed in speeds)
     return Split("rows", names, (above, float(max(zone, 1)), below))
-
-
-def _rows(graph: Graph, stop: int) -> int:
-    last = next(name for name in reversed(graph.nodes[stop - 1].outputs) if name)
-    shape = graph.tensors[last].shape or ()
-    return shape[2] if len(shape) > 2 else 1
 
 
 def _widest_halo(graph: Graph) -> int:

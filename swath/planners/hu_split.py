@@ -22,10 +22,10 @@ from swath.graph.reductions import split_reductions
 from swath.plan.plan import Plan
 from swath.planners.assembling import assemble, reduction_splits
 from swath.planners.balancing import equal_finish
-from swath.planners.extents import maps_end, must_be_whole, primary
 from swath.planners.fusing import Segment, candidate_cuts
 from swath.planners.layouts import Layouts, Split
 from swath.planners.registry import Problem
+from swath.planners.survey import extent_before, maps_end, must_be_whole, primary
 from swath.planners.weighing import parts_of
 from swath.planners.whole import Whole
 
@@ -85,9 +85,7 @@ def _split(
     """One layer, its rows so that all are done at the same time."""
     costs, graph = problem.costs, layouts.graph
     names = tuple(shares)
-    last = next(name for name in reversed(graph.nodes[stop - 1].outputs) if name)
-    shape = graph.tensors[last].shape or ()
-    rows = shape[2] if len(shape) > 2 else 1
+    rows = extent_before(graph, stop, 2)
     if rows < 2:
         return Split.alone(owner)
     per_row, fixed = [], []

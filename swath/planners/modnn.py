@@ -19,10 +19,10 @@ from itertools import pairwise
 from swath.graph.reductions import split_reductions
 from swath.plan.plan import Plan
 from swath.planners.assembling import assemble, reduction_splits
-from swath.planners.extents import must_be_whole, primary
 from swath.planners.fusing import Segment, candidate_cuts
 from swath.planners.layouts import Layouts, Split
 from swath.planners.registry import Problem
+from swath.planners.survey import must_be_whole, primary
 from swath.planners.whole import Whole
 
 

@@ -24,6 +24,14 @@ def maps_end(graph: Graph, cuts: Sequence[int]) -> int:
     return next(cut for cut in cuts if cut > last)
 
 
+def extent_before(graph: Graph, cut: int, axis: int) -> int:
+    """How many rows (axis 2) or columns (axis 3) the map has that is made just before a cut; 1
+    where it has no such axis."""
+    last = next(name for name in reversed(graph.nodes[cut - 1].outputs) if name)
+    shape = graph.tensors[last].shape or ()
+    return shape[axis] if axis < len(shape) else 1
+
+
 def _has_rows(graph: Graph, name: str) -> bool:
     shape = graph.tensors[name].shape
     return shape is not None and len(shape) > 2 and shape[2] > 1
