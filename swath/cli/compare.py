@@ -25,7 +25,7 @@ from swath.cli.output import (
 from swath.cli.progress import Display
 from swath.cli.report import plan_report
 from swath.errors import PlanError
-from swath.planners import Problem, known_planners
+from swath.planners import Problem, known_planners, make_planner
 from swath.planners.comparing import BUDGET, Outcome, Refusal, compare
 from swath.trace.bars import draw_bars
 
@@ -50,6 +50,8 @@ def compare_planners(
     if budget <= 0:
         raise PlanError(f"--budget {budget:g}: a planner needs some time; give a positive number")
     names = [info.name for info in known_planners()] if planners is None else planners.split(",")
+    for name in names:
+        make_planner(name)  # Refused before anything takes time.
     described = swath.load_cluster(cluster)
     found: dict[str, Outcome | Refusal] = {}
     with Display(quiet=as_json) as display:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from math import exp
 
@@ -132,10 +131,6 @@ class Costs:
         """FLOP/s of a device by the clock: what its quota lets it keep up."""
         quota = self.quota(device)
         return self.speed(device) * (quota.share if quota else 1.0)
-
-    def kind(self, device: str) -> Hashable:
-        """Equal for devices whose CPU takes equal time for everything."""
-        return self.speed(device)
 
     def node(self, device: str, graph: Graph, position: int, demand: Demand) -> float:
         """One node's part inside a tile that holds its neighbours too: its FLOPs, and the bytes

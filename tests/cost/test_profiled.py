@@ -180,28 +180,15 @@ def test_a_quota_that_stops_a_device_makes_its_memory_slow(graph: Graph) -> None
     assert uncalibrated.tile("pi-a", graph, tile) == free.tile("pi-a", graph, tile)
 
 
-def test_devices_of_one_profile_share_their_curves_and_are_of_a_kind() -> None:
+def test_devices_of_one_profile_share_their_curves() -> None:
     one, other = profile(convolutions(20)), profile(convolutions(20))
     costs = costs_for(CLUSTER, {"pi-a": one, "pi-b": one})
     assert costs.profiled["pi-a"] is costs.profiled["pi-b"]
-    assert costs.kind("pi-a") == costs.kind("pi-b")
     for apart in (
         costs_for(CLUSTER, {"pi-a": one, "pi-b": one}, {"pi-b": 0.5}),
         costs_for(CLUSTER, {"pi-a": one, "pi-b": other}),
     ):
         assert apart.profiled["pi-a"] is not apart.profiled["pi-b"]
-        assert apart.kind("pi-a") != apart.kind("pi-b")
-
-
-def test_devices_without_a_profile_are_of_a_kind_where_they_are_equally_fast() -> None:
-    names = ("pi-a", "pi-b", "pi-c", "pi-d")
-    devices = [Device(name, gflops=g) for name, g in zip(names, (5, 5, 6, 5), strict=True)]
-    cluster = Cluster(tuple(devices), source="pi-a")
-    partly = costs_for(cluster, {"pi-d": profile(convolutions(20))})
-    for costs in (nominal_costs(cluster), partly):
-        assert costs.kind("pi-a") == costs.kind("pi-b")
-        assert costs.kind("pi-a") != costs.kind("pi-c")
-    assert partly.kind("pi-d") not in {partly.kind(name) for name in names[:3]}
 
 
 def seconds_of(session: Session, feeds: dict[str, np.ndarray]) -> float:
