@@ -13,10 +13,13 @@ def equal_finish(
     """How many of ``extent`` entries each gets, so that all are done at the same time: who takes
     ``fixed + per_entry * entries`` seconds.
 
+    Who takes no time for an entry is taken to need a picosecond.
+
     ``T = (extent + sum(fixed / per_entry)) / sum(1 / per_entry)``, and each gets
     ``(T - fixed) / per_entry``; who would get less than one gets none, and the others share again.
     Rounded by largest remainder.
     """
+    per_entry = [max(seconds, 1e-12) for seconds in per_entry]
     taking = list(range(len(per_entry)))
     while True:
         pace = sum(1 / per_entry[i] for i in taking)

@@ -26,7 +26,7 @@ from swath.planners.fusing import Segment, candidate_cuts
 from swath.planners.layouts import Layouts, Split
 from swath.planners.registry import Problem
 from swath.planners.survey import extent_before, maps_end, must_be_whole, primary
-from swath.planners.weighing import parts_of
+from swath.planners.weighing import parts_of, slowdown
 from swath.planners.whole import Whole
 
 
@@ -97,7 +97,8 @@ def _split(
         if name != owner:
             moving = whole.read / read.bandwidth + whole.made / made.bandwidth
             latency = read.latency + made.latency
-        per_row.append((whole.seconds / shares[name] + moving) / rows)
-        fixed.append(latency + costs.overhead)
+        overhead = costs.overhead * slowdown(costs, name)
+        per_row.append(((whole.seconds - overhead) / shares[name] + moving) / rows)
+        fixed.append(overhead / shares[name] + latency)
     counts = equal_finish(rows, per_row, fixed)
     return Split("rows", names, tuple(map(float, counts)))
