@@ -3,9 +3,10 @@
 Devices that share a machine share its caches, and a processor that was idle has to be woken. A
 device that was stopped by its quota, or waited for others, is slower when it goes on, which may
 take a third of its time where the quota is small and the tiles are short. No profile of a device by
-itself shows it. Here the same plans run with and without quotas. On one device, what they take more
-with them is what being stopped costs, by the byte of maps; split over all, what is left is what
-waiting costs.
+itself shows it. Here the same networks run in the engine alone, over and over, and as requests to
+devices with and without quotas. On one device, what they take more with quotas is what being
+stopped costs, by the byte of maps; split over all, what they take more than the engine's time tells
+is what waiting costs (for others, or for the next request).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from swath.cluster import Link
 from swath.cluster.profile import Machine
 from swath.cluster.profile_file import write_whole
 from swath.cost import NO_COOLING, Cooling, ProfiledCosts
+from swath.graph.geometry import tile_geometry
 from swath.graph.graph import Graph
 from swath.graph.load import load_onnx
 from swath.plan.compile import compile_plan
@@ -53,11 +56,14 @@ USUAL = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12)
 REQUESTS = 20
 _UNSHAPED = 10e9
 
-Take = Callable[[Graph, Plan, Sequence[bool]], list[float]]
-"""(graph, plan, by round whether there are quotas) -> by round the seconds that a request takes."""
+Setting = Literal["engine", "free", "rationed"]
+"""The unsplit model in the engine without pause, requests to devices without quotas, with them."""
+
+Take = Callable[[Graph, Plan, Sequence[Setting]], list[float]]
+"""(graph, plan, settings) -> for each in turn the seconds that one inference takes."""
 
 Priced = Callable[[Cooling | None], ProfiledCosts]
-"""Costs of the devices if pauses cost so much; None: without quotas."""
+"""Costs of the devices if pauses cost so much; None: without quotas, where they cost nothing."""
 
 Measured = tuple[Plan, float]
 """A plan and the seconds that a request takes by it."""
@@ -72,8 +78,6 @@ def kept_cooling(
     key = "cooling-" + "-".join(f"{share:g}" for share in sorted(shares))
     refill = _kept(kept_path(machine, key), "refill", lambda: refill_of(priced, take))
     known = Cooling(waited=0.0, half=HALF, warm=WARM, refill=refill)
-    if len(shares) == 1:
-        return known  # There is nobody to wait for.
     path = kept_path(machine, f"{key}-{packets}-packets")
     waited = _kept(path, "waited", lambda: waited_of(known, priced, take))
     return replace(known, waited=waited)
@@ -82,26 +86,29 @@ def kept_cooling(
 def refill_of(priced: Priced, take: Take) -> float:
     """The cost by the byte at which the predicted latency of small networks on one device is the
     real one."""
+    settings: list[Setting] = ["free", "rationed"]
     measured = []
     for probe in ALONE:
         problem, alone = _planned(probe, "whole", priced)
         # In turn, for the machine itself is not as fast at any time.
-        found = take(problem.graph, alone, [False, True] * ROUNDS)
-        free, limited = statistics.median(found[::2]), statistics.median(found[1::2])
-        measured.append((alone, limited / _bias(alone, free, priced)))
+        found = take(problem.graph, alone, settings * ROUNDS)
+        free, rationed = statistics.median(found[::2]), statistics.median(found[1::2])
+        # How far the profile is off on a network is not what is looked for.
+        off = free / _predicted(alone, priced(None))
+        measured.append((alone, rationed / off))
     return _fitted("refill", Cooling(waited=0.0, half=HALF, warm=WARM), measured, priced)
 
 
 def waited_of(known: Cooling, priced: Priced, take: Take) -> float:
     """The cost of waiting at which the predicted latency of small networks, split over all devices,
     is the real one. ``known``: what else pauses cost."""
+    settings: list[Setting] = ["engine", "rationed"]
     measured = []
     for probe in SPLIT:
-        problem, alone = _planned(probe, "whole", priced)
-        free = statistics.median(take(problem.graph, alone, [False] * ROUNDS))
-        _, split = _planned(probe, "even", priced)
-        found = statistics.median(take(problem.graph, split, [True] * ROUNDS))
-        measured.append((split, found / _bias(alone, free, priced)))
+        problem, split = _planned(probe, "even", priced)
+        found = take(problem.graph, split, settings * ROUNDS)
+        engine, rationed = statistics.median(found[::2]), statistics.median(found[1::2])
+        measured.append((split, rationed / (engine / _computing(problem))))
     return _fitted("waited", known, measured, priced)
 
 
@@ -111,10 +118,12 @@ def _planned(probe: str, planner: str, priced: Priced) -> tuple[Problem, Plan]:
     return problem, make_planner(planner).plan(problem)
 
 
-def _bias(alone: Plan, free: float, priced: Priced) -> float:
-    """How far the profile is off on a network, which is not what is looked for. ``free``: seconds
-    that it takes on one device without a quota."""
-    return free / _predicted(alone, priced(None))
+def _computing(problem: Problem) -> float:
+    """Predicted seconds of the unsplit model in the engine."""
+    graph = problem.graph
+    outputs = {name: graph.tensors[name].whole for name in graph.outputs}
+    geometry = tile_geometry(graph, range(len(graph.nodes)), outputs)
+    return problem.costs.tile(problem.costs.cluster.workers[0].name, graph, geometry)
 
 
 def _kept(path: Path, name: str, measure: Callable[[], float]) -> float:

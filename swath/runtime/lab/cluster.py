@@ -27,7 +27,7 @@ from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.clusters import RunReport, random_inputs
 from swath.runtime.install import Progress
 from swath.runtime.knowing import Step
-from swath.runtime.lab.calibration import kept_cooling
+from swath.runtime.lab.calibration import Setting, kept_cooling
 from swath.runtime.lab.coordinator import Block
 from swath.runtime.lab.lab import Lab
 from swath.runtime.lab.network import FRAME, PAYLOAD, burst
@@ -218,16 +218,16 @@ class LabCluster:
             links={ends: emulated(link) for ends, link in self.cluster.links.items()},
         )
 
-    def _take(self, graph: Graph, plan: Plan, quotas: Sequence[bool]) -> list[float]:
-        """Seconds that a request takes by a plan, measured once for each entry: with the devices'
-        quotas, or without."""
+    def _take(self, graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
+        """Seconds that one inference takes, measured once in each setting."""
         self.deploy(graph, plan, random_inputs(graph))
         found = []
-        for rationed in quotas:
-            state = self._rationed() if rationed else self._assigned()
+        for setting in settings:
+            what, more = ("plain_runs", ()) if setting == "engine" else ("requests", (TIMEOUT,))
+            state = self._rationed() if setting == "rationed" else self._assigned()
             with state, self._at(self.cluster.source):
-                self._remote.call("requests", WARM_SECONDS, TIMEOUT)
-                block: Block = self._remote.call("requests", SPAN, TIMEOUT)
+                self._remote.call(what, WARM_SECONDS, *more)
+                block: Block = self._remote.call(what, SPAN, *more)
                 found.append(block.mean)
         return found
 

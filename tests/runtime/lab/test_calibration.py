@@ -11,11 +11,20 @@ import pytest
 
 from swath.cluster import Cluster, Device, Link
 from swath.cluster.profile import DeviceProfile
-from swath.cost import Cooling, ProfiledCosts, Quota, costs_for
+from swath.cost import NO_COOLING, Cooling, ProfiledCosts, Quota, costs_for
+from swath.graph.geometry import tile_geometry
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
-from swath.runtime.lab.calibration import HALF, WARM, kept_cooling, refill_of, waited_of
+from swath.runtime.lab.calibration import (
+    HALF,
+    WARM,
+    Setting,
+    Take,
+    kept_cooling,
+    refill_of,
+    waited_of,
+)
 from swath.simulate import Request, make_script, simulate
 from tests.cost.laws import convolutions, moving, profile
 
@@ -44,13 +53,33 @@ def seconds(plan: Plan, costs: ProfiledCosts) -> float:
     return SLOWER * statistics.fmean(simulate([Request(script)] * 20, costs).latencies)
 
 
+def engine_seconds(graph: Graph, costs: ProfiledCosts) -> float:
+    outputs = {name: graph.tensors[name].whole for name in graph.outputs}
+    geometry = tile_geometry(graph, range(len(graph.nodes)), outputs)
+    return SLOWER * costs.tile("a", graph, geometry)
+
+
+def taken(known: DeviceProfile, truth: Cooling) -> Take:
+    """Measuring devices of which everything is known."""
+
+    def take(graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
+        by_setting = {
+            "engine": engine_seconds(graph, priced(known, None)),
+            "free": seconds(plan, priced(known, None)),
+            "rationed": seconds(plan, priced(known, truth)),
+        }
+        return [by_setting[setting] for setting in settings]
+
+    return take
+
+
 def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    runs: list[int] = []
+    runs: list[Sequence[Setting]] = []
 
-    def take(graph: Graph, plan: Plan, quotas: Sequence[bool]) -> list[float]:
-        runs.append(len(quotas))
-        return [seconds(plan, priced(known, TRUTH if each else None)) for each in quotas]
+    def take(graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
+        runs.append(settings)
+        return taken(known, TRUTH)(graph, plan, settings)
 
     def found(cooling: Cooling | None) -> ProfiledCosts:
         return priced(known, cooling)
@@ -70,21 +99,11 @@ def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, 
     assert more < len(runs) < 2 * more, "small packets cost more, but what stops cost is known"
 
 
-def test_one_device_waits_for_nobody(known, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-
-    def take(graph: Graph, plan: Plan, quotas: Sequence[bool]) -> list[float]:
-        return [seconds(plan, priced(known, TRUTH if each else None)) for each in quotas]
-
-    found = kept_cooling(known.machine, [SHARE], 1, lambda c: priced(known, c), take)
-    assert found.waited == 0
-    assert found.refill > 0
-
-
 def test_pauses_that_cost_nothing_are_not_made_to(known):
-    def take(graph: Graph, plan: Plan, quotas: Sequence[bool]) -> list[float]:
-        free = seconds(plan, priced(known, None))
-        return [0.9 * free / SHARE if each else free for each in quotas]
+    def take(graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
+        sooner = {"engine": 1.0, "free": 1.0, "rationed": 0.9}
+        found = taken(known, NO_COOLING)(graph, plan, settings)
+        return [sooner[each] * value for each, value in zip(settings, found, strict=True)]
 
     def found(cooling: Cooling | None) -> ProfiledCosts:
         return priced(known, cooling)
