@@ -97,8 +97,9 @@ def cells(name: str, rate: int, models: Sequence[str]) -> Iterator[Cell]:
     """All plans of all models in one lab."""
     with LabCluster(described(CLUSTERS[name], rate), effort=FULL) as lab:
         cooling = next(iter(lab.costs.coolings.values()))
-        print(f"# {name} at {rate} Mbit/s: waiting costs up to {cooling.waited * 1e6:.0f} us, a MB"
-              f" of maps {cooling.refill * 1e12:.0f} us more")  # fmt: skip
+        print(f"# {name} at {rate} Mbit/s: beginning costs {cooling.fresh * 1e6:.0f} us, waiting up"
+              f" to {cooling.waited * 1e6:.0f} us, a MB of maps {cooling.refill * 1e12:.0f} us more"
+              )  # fmt: skip
         is_checked = False
         for model in models:
             graph = swath.load(f"zoo:{model}")
@@ -163,9 +164,9 @@ each the mean of requests back to back over at least 1 s and 20 quota periods, a
 requests that spend what a quota lends. *Predicted* is the mean of as many requests in the
 simulator. It knows tile times from a full profile of this machine taken without any load, what
 messages cost and the fabric's latency between two devices, quotas as the kernel keeps them, and
-two numbers measured once with other networks: what waiting costs a device (for each cluster's
-shares and size of packets), and what every byte of maps costs more in one that its quota stops over
-and over (for each cluster's shares).
+three numbers measured once with other networks: what beginning with a request costs a device and
+what every byte of maps costs more in one that its quota stops over and over (for each cluster's
+shares), and what waiting costs (for each cluster's shares and size of packets).
 Nothing that is measured of a plan goes into its prediction. The kernel here cannot delay packets,
 so latencies are the fabric's own. The machine is not as fast at any time (its host is shared):
 networks took up to a fifth more or less within the hours in which this was made.

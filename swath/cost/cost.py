@@ -64,13 +64,15 @@ class Cooling:
     ``waited``: seconds of CPU more after a long wait for something, paid bit by bit in the work
     that follows. ``half``: the wait after which it is half as much; ``warm``: seconds of work in
     which most of it (all but 1/e) is paid. ``refill``: seconds that every byte of maps takes more
-    where a quota stops the device over and over.
+    where a quota stops the device over and over. ``fresh``: seconds that the first tile of a
+    request takes more, for between two requests the coordinator has had the caches.
     """
 
     waited: float
     half: float
     warm: float
     refill: float = 0.0
+    fresh: float = 0.0
 
     def after_waiting(self, pause: float) -> float:
         """Seconds of CPU that waiting for so many seconds costs, at most."""

@@ -132,11 +132,13 @@ def _part(program: Program, index: Mapping[int, int], tiles: Sequence[float], co
     device = program.device
     inside = layout(program).inside
     sending = costs.sending(device)
+    fresh = costs.cooling(device).fresh
     seconds, sends, stages = [], [], []
     for place, step in enumerate(program.steps):
         if isinstance(step, Compute):
             copied = sum(_assembled(place, item, inside) for item in step.inputs)
-            seconds.append(tiles[step.tile] + costs.copy(device, copied))
+            seconds.append(tiles[step.tile] + costs.copy(device, copied) + fresh)
+            fresh = 0.0
             sends.append(-1)
             stages.append(step.stage)
         else:

@@ -1,12 +1,12 @@
 """What pauses cost emulated devices: measured by small networks, with and without a quota.
 
 Devices that share a machine share its caches, and a processor that was idle has to be woken. A
-device that was stopped by its quota, or waited for others, is slower when it goes on, which may
-take a third of its time where the quota is small and the tiles are short. No profile of a device by
-itself shows it. Here the same networks run in the engine alone, over and over, and as requests to
-devices with and without quotas. On one device, what they take more with quotas is what being
-stopped costs, by the byte of maps; split over all, what they take more than the engine's time tells
-is what waiting costs (for others, or for the next request).
+device that was stopped by its quota, waited for others or begins with a request is slower when it
+goes on, which may take a third of its time where the quota is small and the tiles are short. No
+profile of a device by itself shows it. Here the same networks run in the engine alone, over and
+over, and as requests to devices with and without quotas. On one device, what they take more without
+quotas than the engine alone is what beginning costs; what they take more with quotas is what being
+stopped costs, by the byte of maps; split over all, what is left is what waiting costs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from swath import zoo
 from swath.cluster import Link
 from swath.cluster.profile import Machine
 from swath.cluster.profile_file import write_whole
-from swath.cost import NO_COOLING, Cooling, ProfiledCosts
+from swath.cost import Cooling, ProfiledCosts
 from swath.graph.geometry import tile_geometry
 from swath.graph.graph import Graph
 from swath.graph.load import load_onnx
@@ -50,7 +50,8 @@ WARM = 2e-3
 """Seconds of work that have a device's caches warm again: its first tile after a pause loses the
 most, and less where it is short."""
 
-USUAL = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12)
+NOTHING = Cooling(waited=0.0, half=HALF, warm=WARM)
+USUAL = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12, fresh=1e-3)
 """Near enough to see what each cost does to a prediction; from there it is taken to be linear."""
 
 REQUESTS = 20
@@ -62,8 +63,8 @@ Setting = Literal["engine", "free", "rationed"]
 Take = Callable[[Graph, Plan, Sequence[Setting]], list[float]]
 """(graph, plan, settings) -> for each in turn the seconds that one inference takes."""
 
-Priced = Callable[[Cooling | None], ProfiledCosts]
-"""Costs of the devices if pauses cost so much; None: without quotas, where they cost nothing."""
+Priced = Callable[[Cooling, bool], ProfiledCosts]
+"""(what pauses cost, whether there are quotas) -> costs of the devices."""
 
 Measured = tuple[Plan, float]
 """A plan and the seconds that a request takes by it."""
@@ -76,30 +77,33 @@ def kept_cooling(
     else now, and kept beside its profile. ``packets``: how many the kernel hands on as one on the
     lab's links; the fewer, the more it costs whoever waits for a message."""
     key = "cooling-" + "-".join(f"{share:g}" for share in sorted(shares))
-    refill = _kept(kept_path(machine, key), "refill", lambda: refill_of(priced, take))
-    known = Cooling(waited=0.0, half=HALF, warm=WARM, refill=refill)
+    path = kept_path(machine, key)
+    known = _kept(path, NOTHING, ("fresh", "refill"), lambda: alone(priced, take))
+    if len(shares) == 1:
+        return known  # There is nobody to wait for.
     path = kept_path(machine, f"{key}-{packets}-packets")
-    waited = _kept(path, "waited", lambda: waited_of(known, priced, take))
-    return replace(known, waited=waited)
+    return _kept(path, known, ("waited",), lambda: together(known, priced, take))
 
 
-def refill_of(priced: Priced, take: Take) -> float:
-    """The cost by the byte at which the predicted latency of small networks on one device is the
-    real one."""
-    settings: list[Setting] = ["free", "rationed"]
-    measured = []
+def alone(priced: Priced, take: Take) -> Cooling:
+    """The costs of beginning and of being stopped at which the predicted latency of small networks
+    on one device is the real one, without quotas and with them."""
+    settings: list[Setting] = ["engine", "free", "rationed"]
+    begun, stopped = [], []
     for probe in ALONE:
-        problem, alone = _planned(probe, "whole", priced)
+        problem, plan = _planned(probe, "whole", priced)
         # In turn, for the machine itself is not as fast at any time.
-        found = take(problem.graph, alone, settings * ROUNDS)
-        free, rationed = statistics.median(found[::2]), statistics.median(found[1::2])
+        found = take(problem.graph, plan, settings * ROUNDS)
+        engine, free, rationed = (statistics.median(found[turn::3]) for turn in range(3))
         # How far the profile is off on a network is not what is looked for.
-        off = free / _predicted(alone, priced(None))
-        measured.append((alone, rationed / off))
-    return _fitted("refill", Cooling(waited=0.0, half=HALF, warm=WARM), measured, priced)
+        off = engine / _computing(problem)
+        begun.append((plan, free / off))
+        stopped.append((plan, rationed / off))
+    fresh = _fitted("fresh", NOTHING, begun, priced, rationed=False)
+    return _fitted("refill", fresh, stopped, priced)
 
 
-def waited_of(known: Cooling, priced: Priced, take: Take) -> float:
+def together(known: Cooling, priced: Priced, take: Take) -> Cooling:
     """The cost of waiting at which the predicted latency of small networks, split over all devices,
     is the real one. ``known``: what else pauses cost."""
     settings: list[Setting] = ["engine", "rationed"]
@@ -108,13 +112,13 @@ def waited_of(known: Cooling, priced: Priced, take: Take) -> float:
         problem, split = _planned(probe, "even", priced)
         found = take(problem.graph, split, settings * ROUNDS)
         engine, rationed = statistics.median(found[::2]), statistics.median(found[1::2])
-        measured.append((split, rationed / (engine / _computing(problem))))
+        measured.append((split, rationed / engine * _computing(problem)))
     return _fitted("waited", known, measured, priced)
 
 
 def _planned(probe: str, planner: str, priced: Priced) -> tuple[Problem, Plan]:
     graph = load_onnx(zoo.build(probe, 224, 224))
-    problem = Problem(graph, _unshaped(priced(NO_COOLING)))
+    problem = Problem(graph, _unshaped(priced(NOTHING, True)))
     return problem, make_planner(planner).plan(problem)
 
 
@@ -126,39 +130,45 @@ def _computing(problem: Problem) -> float:
     return problem.costs.tile(problem.costs.cluster.workers[0].name, graph, geometry)
 
 
-def _kept(path: Path, name: str, measure: Callable[[], float]) -> float:
-    """A number from a file, where it is measured and written down if it is not there."""
+def _kept(
+    path: Path, known: Cooling, names: Sequence[str], measure: Callable[[], Cooling]
+) -> Cooling:
+    """What is known and costs of these names besides: from a file, or measured and written down if
+    they are not there."""
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))[name])
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return replace(known, **{name: float(found[name]) for name in names})
     except (OSError, ValueError, KeyError, TypeError):  # Not there, or damaged.
-        found = measure()
+        measured = measure()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps({name: found}))
-    return found
+    write_whole(path, json.dumps({name: getattr(measured, name) for name in names}))
+    return measured
 
 
-def _fitted(name: str, known: Cooling, measured: Sequence[Measured], priced: Priced) -> float:
-    """The cost of this name, not negative, with which predictions are the nearest to what was
-    measured: in the sum of relative errors, so that one network that the machine disturbed does
-    not decide."""
+def _fitted(
+    name: str, known: Cooling, measured: Sequence[Measured], priced: Priced, rationed: bool = True
+) -> Cooling:
+    """What is known and the cost of this name, not negative, with which predictions are the nearest
+    to what was measured: in the sum of relative errors, so that one network that the machine
+    disturbed does not decide."""
     expected = np.array([seconds for _, seconds in measured])
 
     def predicted(cooling: Cooling) -> np.ndarray:
-        found = [_predicted(plan, priced(cooling)) for plan, _ in measured]
-        return np.asarray(found / expected)
+        costs = priced(cooling, rationed)
+        return np.array([_predicted(plan, costs) for plan, _ in measured]) / expected
 
     before = predicted(known)
     usual: float = getattr(USUAL, name)
     effect = predicted(replace(known, **{name: usual})) - before
     feel = effect > 0
     if not feel.any():
-        return 0.0
+        return replace(known, **{name: 0.0})
     # It is the weighted median of what each of them says.
     wanted = (1.0 - before[feel]) / effect[feel]
     order = np.argsort(wanted)
     weights = np.cumsum(effect[feel][order])
     middle = order[np.searchsorted(weights, weights[-1] / 2)]
-    return max(0.0, usual * float(wanted[middle]))
+    return replace(known, **{name: max(0.0, usual * float(wanted[middle]))})
 
 
 def _predicted(plan: Plan, costs: ProfiledCosts) -> float:

@@ -186,16 +186,16 @@ class LabCluster:
         self._step("finding the kernel's tick")
         quotas = {name: self.lab.quota(name) for name in names}
 
-        def priced(cooling: Cooling | None) -> ProfiledCosts:
-            if cooling is None:
-                return costs_for(cluster, profiles)
+        def priced(cooling: Cooling, rationed: bool) -> ProfiledCosts:
+            coolings = dict.fromkeys(names, cooling)
             return costs_for(
-                cluster, profiles, quotas=quotas, coolings=dict.fromkeys(names, cooling)
+                cluster, profiles, quotas=quotas if rationed else None, coolings=coolings
             )
 
         self._step("measuring what pauses cost")
         shares = [quota.share for quota in quotas.values()]
-        return priced(kept_cooling(profile.machine, shares, self.lab.packets, priced, self._take))
+        cooling = kept_cooling(profile.machine, shares, self.lab.packets, priced, self._take)
+        return priced(cooling, True)
 
     def _as_emulated(self) -> Cluster:
         """The cluster with the links that there really are: rates count headers too, and the least

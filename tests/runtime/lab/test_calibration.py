@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from swath.cluster import Cluster, Device, Link
 from swath.cluster.profile import DeviceProfile
-from swath.cost import NO_COOLING, Cooling, ProfiledCosts, Quota, costs_for
+from swath.cost import Cooling, ProfiledCosts, Quota, costs_for
 from swath.graph.geometry import tile_geometry
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.runtime.lab.calibration import (
     HALF,
+    NOTHING,
     WARM,
     Setting,
     Take,
+    alone,
     kept_cooling,
-    refill_of,
-    waited_of,
+    together,
 )
 from swath.simulate import Request, make_script, simulate
 from tests.cost.laws import convolutions, moving, profile
@@ -31,7 +32,7 @@ from tests.cost.laws import convolutions, moving, profile
 CLUSTER = Cluster((Device("a"), Device("b")), source="a", default_link=Link(10e9, 0.0))
 SHARE = 0.25
 QUOTAS = dict.fromkeys("ab", Quota(SHARE, 4.4e-3, 4e-3))
-TRUTH = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12)
+TRUTH = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12, fresh=500e-6)
 SLOWER = 1.2
 """What devices really take, as a multiple of what their profile says."""
 
@@ -41,11 +42,10 @@ def known() -> DeviceProfile:
     return profile(convolutions(40) + moving("elementwise", 20, 1e-10))
 
 
-def priced(known: DeviceProfile, cooling: Cooling | None) -> ProfiledCosts:
-    profiles = dict.fromkeys("ab", known)
-    if cooling is None:
-        return costs_for(CLUSTER, profiles)
-    return costs_for(CLUSTER, profiles, quotas=QUOTAS, coolings=dict.fromkeys("ab", cooling))
+def priced(known: DeviceProfile, cooling: Cooling, rationed: bool) -> ProfiledCosts:
+    quotas = QUOTAS if rationed else None
+    coolings = dict.fromkeys("ab", cooling)
+    return costs_for(CLUSTER, dict.fromkeys("ab", known), quotas=quotas, coolings=coolings)
 
 
 def seconds(plan: Plan, costs: ProfiledCosts) -> float:
@@ -64,9 +64,9 @@ def taken(known: DeviceProfile, truth: Cooling) -> Take:
 
     def take(graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
         by_setting = {
-            "engine": engine_seconds(graph, priced(known, None)),
-            "free": seconds(plan, priced(known, None)),
-            "rationed": seconds(plan, priced(known, truth)),
+            "engine": engine_seconds(graph, priced(known, truth, False)),
+            "free": seconds(plan, priced(known, truth, False)),
+            "rationed": seconds(plan, priced(known, truth, True)),
         }
         return [by_setting[setting] for setting in settings]
 
@@ -81,32 +81,27 @@ def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, 
         runs.append(settings)
         return taken(known, TRUTH)(graph, plan, settings)
 
-    def found(cooling: Cooling | None) -> ProfiledCosts:
-        return priced(known, cooling)
-
-    first = kept_cooling(known.machine, [SHARE, SHARE], 43, found, take)
+    first = kept_cooling(known.machine, [SHARE, SHARE], 43, partial(priced, known), take)
     assert first.refill == pytest.approx(TRUTH.refill, rel=0.2)
+    assert first.fresh == pytest.approx(TRUTH.fresh, rel=0.2)
     assert first.waited == pytest.approx(TRUTH.waited, rel=0.2)
     measured = len(runs)
-    assert kept_cooling(known.machine, [SHARE, SHARE], 43, found, take) == first
+    assert kept_cooling(known.machine, [SHARE, SHARE], 43, partial(priced, known), take) == first
     assert len(runs) == measured, "kept beside the profile"
     (path,) = Path(tmp_path).rglob("*cooling-0.25-0.25.json")
     path.write_text("{")
-    assert kept_cooling(known.machine, [SHARE, SHARE], 43, found, take) == first
+    assert kept_cooling(known.machine, [SHARE, SHARE], 43, partial(priced, known), take) == first
     assert measured < len(runs) < 2 * measured, "only what is damaged"
     more = len(runs)
-    assert kept_cooling(known.machine, [SHARE, SHARE], 1, found, take) == first
+    assert kept_cooling(known.machine, [SHARE, SHARE], 1, partial(priced, known), take) == first
     assert more < len(runs) < 2 * more, "small packets cost more, but what stops cost is known"
 
 
 def test_pauses_that_cost_nothing_are_not_made_to(known):
     def take(graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
-        sooner = {"engine": 1.0, "free": 1.0, "rationed": 0.9}
-        found = taken(known, NO_COOLING)(graph, plan, settings)
+        sooner = {"engine": 1.0, "free": 0.9, "rationed": 0.9}
+        found = taken(known, NOTHING)(graph, plan, settings)
         return [sooner[each] * value for each, value in zip(settings, found, strict=True)]
 
-    def found(cooling: Cooling | None) -> ProfiledCosts:
-        return priced(known, cooling)
-
-    assert refill_of(found, take) == 0
-    assert waited_of(replace(TRUTH, waited=0.0, refill=0.0), found, take) == 0
+    assert alone(partial(priced, known), take) == NOTHING
+    assert together(NOTHING, partial(priced, known), take) == NOTHING
