@@ -3,6 +3,7 @@
 May import everything below: ops, graph, engine, cluster, cost, plan, simulate.
 """
 
+import swath.planners.catalogue
 from swath.planners.registry import (
     PlannerInfo,
     Problem,

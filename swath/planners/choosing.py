@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from swath.cost import Costs
 from swath.errors import PlanError
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
-from swath.plan.program import Programs
 from swath.plan.validate import validate_memory
+from swath.planners.objective import predicted_seconds
 from swath.planners.registry import Problem, make_planner
 from swath.planners.whole import Whole
-from swath.simulate import Request, make_script, simulate
 
 DEFAULT_PLANNER = "even"
-
-REQUESTS = 5
-"""Inferences, one after the other, whose mean is what is predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +44,3 @@ def choose(problem: Problem, planner: str | None = None, **options: Any) -> Choi
         return split
     seconds = predicted_seconds(alone, programs, problem.costs)
     return split if split.predicted <= seconds else Choice(alone, seconds, split.predicted)
-
-
-def predicted_seconds(plan: Plan, programs: Programs, costs: Costs) -> float:
-    """Mean seconds of an inference, some of them run one after the other."""
-    script = make_script(plan, programs, costs)
-    return statistics.fmean(simulate([Request(script)] * REQUESTS, costs).latencies)

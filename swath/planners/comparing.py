@@ -15,7 +15,7 @@ from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_memory, validate_plan
-from swath.planners.choosing import predicted_seconds
+from swath.planners.objective import predicted_seconds
 from swath.planners.registry import Problem, make_planner
 from swath.simulate import redundant_flops_share
 

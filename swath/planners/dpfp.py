@@ -25,9 +25,9 @@ from swath.graph.reductions import split_reductions
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.planners.assembling import assemble, reduction_splits
-from swath.planners.choosing import predicted_seconds
 from swath.planners.fusing import best_segments
 from swath.planners.layouts import Layouts, Split
+from swath.planners.objective import predicted_seconds
 from swath.planners.registry import Problem
 from swath.planners.survey import by_speed, must_be_whole, primary
 from swath.planners.whole import Whole

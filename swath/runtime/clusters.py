@@ -21,7 +21,8 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_devices, validate_memory, validate_plan
 from swath.planners import Problem
-from swath.planners.choosing import Choice, choose, predicted_seconds
+from swath.planners.choosing import Choice, choose
+from swath.planners.objective import predicted_seconds
 from swath.runtime.coordinator import Coordinator, Deployment
 from swath.runtime.install import Progress
 from swath.runtime.knowing import (

@@ -24,8 +24,8 @@ from swath.trace.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One inference. ``at``: when it begins, in seconds; None: when the one before it is over (the
-    first: at 0).
+    """One inference. ``at``: when it begins, in seconds; None: as soon as fewer than allowed are in
+    flight.
 
     ``placement`` puts the plan's devices on others of the cluster; who is not in it stays. The
     script's seconds hold there too: it is for devices of the same kind.
@@ -40,12 +40,13 @@ class Request:
 class Simulation:
     """What happened. Seconds, bytes and joules.
 
-    ``latencies``: by request, from its beginning to its result. ``makespan``: from the beginning of
-    the first to the end of the last. ``busy``: CPU that each device of the cluster has used;
-    ``energy``: where the cluster says its watts.
+    ``latencies``: by request, from its beginning to its result; ``ends``: when that was, the first
+    one having begun at 0. ``makespan``: until the end of the last. ``busy``: CPU that each device
+    of the cluster has used; ``energy``: where the cluster says its watts.
     """
 
     latencies: tuple[float, ...]
+    ends: tuple[float, ...]
     makespan: float
     busy: Mapping[str, float]
     bytes_moved: int
@@ -60,16 +61,24 @@ class Simulation:
 
 
 def simulate(
-    requests: Sequence[Request], costs: Costs, *, seed: int = 0, record: bool = False
+    requests: Sequence[Request],
+    costs: Costs,
+    *,
+    in_flight: int = 1,
+    seed: int = 0,
+    record: bool = False,
 ) -> Simulation:
     """Run requests on the cluster of ``costs``. They are numbered as they stand; where several can
     go on at a device, the lowest number does.
+
+    ``in_flight``: a request without a time begins when the one so many before it is over (the first
+    ones: at 0).
 
     ``seed`` decides the channels' rates and the phases of CPU quotas; the same seed gives the same
     result. ``record``: keep a trace. Raises ClusterError for a device that the cluster has not, and
     PlanError where a request can never end.
     """
-    return _World(requests, costs, seed, Recorder() if record else None).run()
+    return _World(requests, costs, in_flight, seed, Recorder() if record else None).run()
 
 
 def redundant_flops_share(plan: Plan, programs: Programs) -> float:
@@ -86,10 +95,16 @@ def redundant_flops_share(plan: Plan, programs: Programs) -> float:
 
 class _World:
     def __init__(
-        self, requests: Sequence[Request], costs: Costs, seed: int, recorder: Recorder | None
+        self,
+        requests: Sequence[Request],
+        costs: Costs,
+        in_flight: int,
+        seed: int,
+        recorder: Recorder | None,
     ) -> None:
         self._requests = requests
         self._costs = costs
+        self._in_flight = in_flight
         self._seed = seed
         self._recorder = recorder
         self._events = Events()
@@ -106,7 +121,7 @@ class _World:
 
     def run(self) -> Simulation:
         for number, request in enumerate(self._requests):
-            if request.at is not None or number == 0:
+            if request.at is not None or number < self._in_flight:
                 self._events.at(request.at or 0.0, self._begin, number)
         self._events.run()
         for number, end in enumerate(self._ends):
@@ -136,7 +151,7 @@ class _World:
         number = flight.number
         self._ends[number] = self._events.now
         self._bytes += flight.script.bytes_moved
-        following = number + 1
+        following = number + self._in_flight
         if following < len(self._requests) and self._requests[following].at is None:
             self._begin(following)
 
@@ -216,6 +231,7 @@ class _World:
         }
         return Simulation(
             latencies=tuple(end - begin for begin, end in zip(self._begins, ends, strict=True)),
+            ends=tuple(end - zero for end in ends),
             makespan=makespan,
             busy=busy,
             bytes_moved=self._bytes,

@@ -11,7 +11,8 @@ from swath.cluster import Cluster, Device, Link
 from swath.cost import nominal_costs
 from swath.plan.compile import compile_plan
 from swath.planners import Problem
-from swath.planners.choosing import choose, predicted_seconds
+from swath.planners.choosing import choose
+from swath.planners.objective import predicted_seconds
 
 GRAPH = swath.load("zoo:squeezenet@64x64")
 DEVICES = (Device("a", gflops=1), Device("b", gflops=1))

@@ -15,8 +15,8 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.program import COORDINATOR
 from swath.planners import Problem, make_planner
-from swath.planners.choosing import predicted_seconds
 from swath.planners.fusing import candidate_cuts
+from swath.planners.objective import predicted_seconds
 
 
 @cache

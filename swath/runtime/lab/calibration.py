@@ -155,7 +155,8 @@ def _fitted(
 
     def predicted(cooling: Cooling) -> np.ndarray:
         costs = priced(cooling, rationed)
-        return np.array([_predicted(plan, costs) for plan, _ in measured]) / expected
+        found = np.array([_predicted(plan, costs) for plan, _ in measured])
+        return np.asarray(found / expected)
 
     before = predicted(known)
     usual: float = getattr(USUAL, name)
