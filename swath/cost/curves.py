@@ -115,7 +115,7 @@ class Curves:
         if known is not None:
             return known[1]
         distance = min(max(away, self._nearest), FAR)
-        key = (_configuration(op), distance)
+        key = (configuration(op), distance)
         if key not in self._by_configuration:
             self._by_configuration[key] = self._tabulated(op, distance)
         curve = self._by_configuration[key]
@@ -236,7 +236,7 @@ def _monotone(extents: Sequence[int], seconds: np.ndarray) -> np.ndarray:
     return table
 
 
-def _configuration(op: Operator) -> Hashable:
+def configuration(op: Operator) -> Hashable:
     """Equal for operators that take equal time."""
 
     def tensors(found: Sequence[Any]) -> Hashable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -95,6 +95,10 @@ class ProfiledCosts(Costs):
         """FLOP/s of a device; of a profiled one on typical convolutions, at its load."""
         known = self.profiled.get(device)
         return super().speed(device) if known is None else known.speed
+
+    def kind(self, device: str) -> Hashable:
+        known = self.profiled.get(device)
+        return super().kind(device) if known is None else id(known)
 
     def node(self, device: str, graph: Graph, position: int, demand: Demand) -> float:
         """One node's part, with what its engine fuses when the whole graph is one tile."""

@@ -12,13 +12,14 @@ from typing import Literal
 from swath.graph.graph import Graph
 from swath.ops import SWATH_DOMAIN, Interval, Region, split_by_shares, splittable_axes
 
-Mode = Literal["rows", "cols", "grid", "channels"]
-MODES: tuple[Mode, ...] = ("rows", "cols", "grid", "channels")
+Mode = Literal["rows", "cols", "grid", "channels", "batch"]
+MODES: tuple[Mode, ...] = ("rows", "cols", "grid", "channels", "batch")
 
 _PREFERRED: Mapping[Mode, tuple[int, ...]] = {
     "rows": (2, 1, 3, 0),
     "cols": (3, 2, 1, 0),
     "channels": (1, 2, 3, 0),
+    "batch": (0, 1, 2, 3),
 }
 """Axes of ``N x C x H x W`` to try in turn. What has no rows (the features of an FC layer, the
 output of a global pool) is split by channels."""
@@ -66,23 +67,36 @@ class Layouts:
         """
         return self._of(tensor, split)
 
+    def axis(self, tensor: str, mode: Mode) -> int | None:
+        """Along which axis a tensor is cut; None: it cannot be. A grid's is its first."""
+        axes = self._splittable(tensor)
+        leading = len(self._split_axes(tensor))
+        if self._lie_with_data(tensor, mode):
+            return 0
+        wanted = [axis + leading for axis in _PREFERRED["rows" if mode == "grid" else mode]]
+        return next((axis for axis in wanted if axis in axes), axes[0] if axes else None)
+
+    def are_partial(self, tensor: str) -> bool:
+        """Whether a tensor holds partial results, which lie where the data is that they are of."""
+        return bool(self._split_axes(tensor))
+
     def _lay_out(self, tensor: str, split: Split) -> tuple[Region | None, ...]:
         shape = self.graph.tensors[tensor].shape
         axes = self._splittable(tensor)
-        if shape is None or not axes:
+        axis = self.axis(tensor, split.mode)
+        if shape is None or axis is None:
             return self._alone(tensor, split)
         if split.mode == "grid" and len(shape) >= 4 and 2 in axes and 3 in axes:
             return self._grid(tensor, shape, split)
-        preferred = _PREFERRED["rows" if split.mode == "grid" else split.mode]
-        leading = self._split_axes(tensor)
-        if leading and split.mode != "channels":
+        if self._lie_with_data(tensor, split.mode):
             return self._partials(tensor, split)
-        wanted = [axis + len(leading) for axis in preferred]
-        axis = next((axis for axis in wanted if axis in axes), axes[0])
         return self._along(tensor, axis, split_by_shares(shape[axis], split.weights))
 
     def _splittable(self, tensor: str) -> tuple[int, ...]:
-        position = self.graph.producers[tensor]
+        position = self.graph.producers.get(tensor)
+        if position is None:  # A model's input can be cut anywhere.
+            shape = self.graph.tensors[tensor].shape or ()
+            return tuple(axis for axis, extent in enumerate(shape) if extent > 1)
         output = self.graph.nodes[position].outputs.index(tensor)
         return splittable_axes(self.graph.operators[position], output)
 
@@ -116,6 +130,8 @@ class Layouts:
 
     def _split_axes(self, tensor: str) -> Mapping[int, tuple[int, ...]]:
         """Of a tensor of partial results: bounds by the axis of the data along which they lie."""
+        if tensor not in self.graph.producers:
+            return {}
         node = self.graph.nodes[self.graph.producers[tensor]]
         if node.domain != SWATH_DOMAIN or not node.name.endswith("/partial"):
             return {}
@@ -128,6 +144,12 @@ class Layouts:
             axis: tuple(of_axis)
             for axis, of_axis in zip(node.attributes["split_axes"], bounds, strict=True)
         }
+
+    def _lie_with_data(self, tensor: str, mode: Mode) -> bool:
+        """Whether who has a part of the data makes the partial results of it: in any mode that cuts
+        the data where they are cut."""
+        splits = self._split_axes(tensor)
+        return bool(splits) and (mode != "channels" or _PREFERRED[mode][0] in splits)
 
     def _partials(self, tensor: str, split: Split) -> tuple[Region | None, ...]:
         """Each entry is made by the device that makes its part of the data."""
