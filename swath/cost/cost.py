@@ -10,7 +10,7 @@ from swath.cluster.cluster import Cluster, Link
 from swath.cost.features import bytes_of
 from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
-from swath.ops import Demand
+from swath.ops import Demand, whole_of
 
 DEFAULT_GFLOPS = 20.0
 """One core of a current small computer, within a factor of a few."""
@@ -146,6 +146,14 @@ class Costs:
         flops = graph.rules[position].flops(op, demand.outputs)
         moved = bytes_of((*demand.outputs, *demand.inputs), (*op.outputs, *op.inputs))
         return (flops + FLOPS_PER_BYTE * moved) / self.speed(device)
+
+    def least(self, device: str, graph: Graph, position: int, covered: float) -> float:
+        """Seconds that a device takes for one node at the very least, in however many parts that
+        make its outputs once. ``covered``: the share of its inputs that they read."""
+        op, rule = graph.operators[position], graph.rules[position]
+        whole = rule.demand(op, whole_of(op))
+        moved = bytes_of(whole.outputs, op.outputs) + covered * bytes_of(whole.inputs, op.inputs)
+        return (rule.flops(op, whole.outputs) + FLOPS_PER_BYTE * moved) / self.speed(device)
 
     def tile(self, device: str, graph: Graph, geometry: TileGeometry) -> float:
         """One tile, alone on its device."""

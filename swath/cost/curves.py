@@ -28,7 +28,7 @@ from swath.cost.features import (
     family,
     moving,
 )
-from swath.ops import Demand, Operator, Region, Rule, Tensor, rule_for
+from swath.ops import Demand, Operator, Region, Rule, Tensor, rule_for, whole_of
 
 _BY_INPUT = frozenset([GLOBAL_POOLING, REDUCTION])
 """Families whose time is told by what they read, not by what they write."""
@@ -82,6 +82,14 @@ class Curve:
             entries //= max(1, hi - lo)
             share = self.channels[hi - lo]
         return self.of_share(entries / self._per_row) * share
+
+    @property
+    def least(self) -> float:
+        """Seconds of the whole map in parts of the size that is cheapest for what it is."""
+        rows, channels = np.array(self.rows), np.array(self.channels)
+        by_row = (rows[1:] / np.arange(1, len(rows))).min() * (len(rows) - 1)
+        by_channel = (channels[1:] / np.arange(1, len(channels))).min() * (len(channels) - 1)
+        return float(by_row * by_channel)
 
     def of_share(self, rows: float) -> float:
         """Seconds of so many rows, a fraction too."""
@@ -137,6 +145,12 @@ class Curves:
         asked = sum(region.size for region in demand.outputs if region is not None)
         whole = sum(tensor.whole.size for tensor in op.outputs if tensor is not None)
         return curve.of_share((len(curve.rows) - 1) * asked / whole)
+
+    def least(self, op: Operator, away: float = NEAR) -> float:
+        """All of an operator in the parts that are cheapest; nothing for one whose time is told by
+        what it reads, as its parts may share that. ``away`` as in `of`."""
+        curve = self.of(op, away)
+        return 0.0 if curve is None or family(op) in _BY_INPUT else curve.least
 
     def reordering(self, kind: str, tensor: Tensor, part: Region) -> float:
         """Putting a part of a map into another layout (``kind``: `BLOCKING` or `UNBLOCKING`); free
@@ -197,7 +211,7 @@ class Curves:
 
 def _whole(op: Operator, rule: Rule) -> tuple[int, Demand]:
     """FLOPs and demand of an operator as a whole."""
-    asked = tuple(None if tensor is None else tensor.whole for tensor in op.outputs)
+    asked = whole_of(op)
     return rule.flops(op, asked), rule.demand(op, asked)
 
 

@@ -110,6 +110,13 @@ class ProfiledCosts(Costs):
             return 0.0
         return share * known.curves.seconds(graph.operators[position], demand, graph.weight_bytes)
 
+    def least(self, device: str, graph: Graph, position: int, covered: float) -> float:
+        known = self.profiled.get(device)
+        if known is None:
+            return super().least(device, graph, position, covered)
+        share = self._work(graph, tuple(range(len(graph.nodes)))).shares.get(position, 1.0)
+        return share * known.curves.least(graph.operators[position], graph.weight_bytes)
+
     def tile(self, device: str, graph: Graph, geometry: TileGeometry) -> float:
         """One tile, alone on its device: its kernels, fused as the engine fuses them, and the
         reordering of maps between them and at its edges."""

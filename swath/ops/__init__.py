@@ -45,6 +45,7 @@ from swath.ops.rule import (
     rule_for,
     splittable_axes,
     whole_demand,
+    whole_of,
 )
 
 __all__ = [
@@ -68,4 +69,5 @@ __all__ = [
     "splittable_axes",
     "subtract_all",
     "whole_demand",
+    "whole_of",
 ]

@@ -204,10 +204,15 @@ class WholeRule(BaseRule):
         return whole_demand(op)
 
 
+def whole_of(op: Operator) -> Regions:
+    """All of every output."""
+    return tuple(None if tensor is None else tensor.whole for tensor in op.outputs)
+
+
 def whole_demand(op: Operator) -> Demand:
     """All of the inputs for all of the outputs."""
     return Demand(
-        outputs=tuple(None if tensor is None else tensor.whole for tensor in op.outputs),
+        outputs=whole_of(op),
         inputs=tuple(None if tensor is None else tensor.whole for tensor in op.inputs),
     )
 

@@ -119,11 +119,11 @@ def _shifted(taken: Sequence[tuple[Split, np.ndarray]]) -> list[Split]:
 
 def _lacking(plan: Plan, devices: Sequence[str]) -> np.ndarray:
     """Which devices have too little memory for a plan."""
+    limits = {device.name: device.memory for device in plan.devices if device.memory is not None}
+    if not limits:
+        return np.zeros(len(devices), dtype=bool)
     peaks = peak_memory(compile_plan(plan))
-    limits = {
-        device.name: inf if device.memory is None else device.memory for device in plan.devices
-    }
-    return np.array([peaks.get(name, 0) > limits[name] for name in devices])
+    return np.array([peaks.get(name, 0) > limits.get(name, inf) for name in devices])
 
 
 def _reductions(problem: Problem, segments: Sequence[Segment]) -> tuple[ReductionSplit, ...]:

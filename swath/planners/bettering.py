@@ -21,7 +21,7 @@ from swath.planners.objective import score
 from swath.planners.registry import Problem
 
 _MOST = 600
-_WORK = 40_000
+_WORK = 10_000
 """Changes are tried until their number times that of the plan's tiles squared comes to this, but
 not more than `_MOST`: what judging takes grows nearly so."""
 

@@ -1,0 +1,121 @@
+"""Tables of strips say what the rules say, and the search over them knows what a plan takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import swath
+from swath.cluster import Cluster, Device, Link
+from swath.cost import Costs, nominal_costs
+from swath.graph.graph import Graph
+from swath.ops import Region
+from swath.plan.compile import compile_plan
+from swath.plan.memory import peak_memory
+from swath.planners import Problem
+from swath.planners.assembling import assemble
+from swath.planners.layouts import Layouts, Split
+from swath.planners.objective import predicted_seconds
+from swath.planners.searching import Search
+from swath.planners.strips import Strips
+from swath.planners.subsets import candidate_splits
+from swath.planners.tables import Tables
+
+NAMES = ("a", "b", "c")
+UNEVEN = (1.0, 2.5, 0.4)
+SPLITS = (
+    Split("rows", NAMES, UNEVEN),
+    Split("cols", ("c", "a"), (1.0, 1.0)),
+    Split("channels", NAMES, UNEVEN),
+    Split.alone("b"),
+)
+
+
+def cluster(mbit: float = 1000, **fields: str) -> Cluster:
+    devices = tuple(
+        Device(name, gflops=5 * weight) for name, weight in zip(NAMES, UNEVEN, strict=True)
+    )
+    return Cluster(devices, "a", default_link=Link(mbit * 125e3, 1e-3), **fields)  # type: ignore[arg-type]
+
+
+def hulls(graph: Graph, position: int, made: Region, name: str) -> Region | None:
+    """What a part of a node's only output needs of one tensor."""
+    demand = graph.rules[position].demand(graph.operators[position], (made,))
+    found: Region | None = None
+    for read, region in zip(graph.nodes[position].reads, demand.inputs, strict=True):
+        if read == name and region is not None:
+            found = region if found is None else found.hull(region)
+    return found
+
+
+@pytest.mark.parametrize("model", ["vgg11", "resnet18", "googlenet", "mobilenet_v3_small", "unet"])
+def test_strips_need_what_the_rules_say(model):
+    graph = swath.load(f"zoo:{model}@64x64")
+    layouts, costs = Layouts(graph), nominal_costs(cluster())
+    tables = Tables(layouts, costs)
+    strips = Strips(tables, SPLITS)
+    for name, position in graph.producers.items():
+        if len(graph.nodes[position].outputs) > 1:
+            continue
+        held = strips.held(name)
+        needed = dict(strips.work(name).needed(held))
+        for row, split in enumerate(SPLITS):
+            made = dict(zip(split.devices, layouts.of(name, split), strict=True))
+            for column, device in enumerate(NAMES):
+                region = made.get(device)
+                assert bool(held.sizes[row, column]) == (region is not None)
+                for read, ends in needed.items():
+                    hull = None if region is None else hulls(graph, position, region, read)
+                    axis = tables.axis(read, split.mode)
+                    lo, hi = int(ends.lo[row, column]), int(ends.hi[row, column])
+                    if hull is None:
+                        assert lo >= hi
+                    elif axis is None:
+                        assert (lo, hi) == (0, 1)
+                    else:
+                        assert lo <= hull[axis][0] and hull[axis][1] <= hi
+                        # Reshaped maps are not looked at entry by entry.
+                        if graph.nodes[position].type not in ("Flatten", "Reshape"):
+                            assert (lo, hi) == hull[axis]
+
+
+@pytest.mark.parametrize("fields", [{}, {"network": "shared"}, {"network": "star", "hub": "b"}])
+@pytest.mark.parametrize("mbit", [50, 1000])
+@pytest.mark.parametrize("model", ["vgg11", "resnet18", "mobilenet_v3_small"])
+def test_the_search_knows_what_its_plan_takes(model, mbit, fields):
+    """Its estimate is near the simulation of what it finds."""
+    graph = swath.load(f"zoo:{model}@128x128")
+    costs = nominal_costs(cluster(mbit, **fields))
+    seconds, segments = found(graph, costs)
+    plan = assemble("test", Problem(graph, costs), Layouts(graph), segments)
+    simulated = predicted_seconds(plan, compile_plan(plan), costs)
+    assert seconds == pytest.approx(simulated, rel=0.15)
+    assert segments[0].start == 0 and segments[-1].stop == len(graph.nodes)
+
+
+def found(graph: Graph, costs: Costs):
+    splits = candidate_splits(graph, costs)
+    return Search(Strips(Tables(Layouts(graph), costs), splits), costs).best()
+
+
+def test_a_device_whose_memory_costs_keeps_fewer_weights():
+    graph = swath.load("zoo:vgg11@64x64")
+    costs = nominal_costs(cluster())
+    strips = Strips(Tables(Layouts(graph), costs), candidate_splits(graph, costs))
+    kept = []
+    for price in (0.0, 1e-6):
+        _, segments = Search(strips, costs).best(np.array([0.0, price, 0.0]))
+        plan = assemble("test", Problem(graph, costs), Layouts(graph), segments)
+        kept.append(peak_memory(compile_plan(plan)).get("b", 0))
+    assert kept[1] < 0.7 * kept[0]
+
+
+def test_the_weakest_takes_longest_for_an_equal_part():
+    graph = swath.load("zoo:vgg11@64x64")
+    costs = nominal_costs(cluster())
+    even = Split("rows", NAMES, (1.0, 1.0, 1.0))
+    search = Search(Strips(Tables(Layouts(graph), costs), (even,)), costs)
+    _, segments = search.best()
+    split, seconds = search.seconds_of(segments)[0]
+    assert split == even
+    assert seconds.argmax() == UNEVEN.index(min(UNEVEN))
