@@ -24,7 +24,14 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "exchange": plan.exchange,
         "leader": plan.leader,
         "devices": [{"name": device.name, "memory": device.memory} for device in plan.devices],
-        "stages": [{"name": stage.name, "nodes": list(stage.nodes)} for stage in plan.stages],
+        "stages": [
+            {
+                "name": stage.name,
+                "nodes": list(stage.nodes),
+                **({} if stage.leader is None else {"leader": stage.leader}),
+            }
+            for stage in plan.stages
+        ],
         "tiles": [
             {
                 "device": tile.device,
@@ -62,7 +69,10 @@ def plan_from_json(data: Mapping[str, Any], origin: str = "plan") -> Plan:
             graph=graph_from_json(data["graph"]),
             devices=tuple(PlanDevice(item["name"], item["memory"]) for item in data["devices"]),
             source=data["source"],
-            stages=tuple(Stage(item["name"], tuple(item["nodes"])) for item in data["stages"]),
+            stages=tuple(
+                Stage(item["name"], tuple(item["nodes"]), item.get("leader"))
+                for item in data["stages"]
+            ),
             tiles=tuple(
                 Tile(
                     item["device"],

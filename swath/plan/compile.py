@@ -195,17 +195,24 @@ class _Compiler:
         """Have ``region``, which tile ``maker`` holds, brought to ``party``."""
         tile = self.plan.tiles[maker]
         held = tile.outputs[tensor]
-        leader = self.plan.leader if self.plan.exchange == "leader" else None
+        leader = self._leader(tile)
         if leader is None or leader == tile.device or party == COORDINATOR:
             draft = self._draft(maker, tile.device, party, maker)
             return self._add(draft, tensor, _DraftPiece(region, held, maker))
         at_leader = self._gathered(maker, tensor, leader)
         if party == leader:
             return _DraftPiece(region, held, None, at_leader.draft, at_leader.box)
-        draft = self._draft(maker, leader, party, self._first_reader(tensor) - 1)
+        # Not before the leader can have it: else it would wait for what may wait for its own tiles.
+        after = max(maker, self._first_reader(tensor) - 1)
+        draft = self._draft(maker, leader, party, after)
         return self._add(
             draft, tensor, _DraftPiece(region, held, None, at_leader.draft, at_leader.box)
         )
+
+    def _leader(self, tile: Tile) -> str | None:
+        """Who gathers and hands out what a tile makes; None: peers send it to each other."""
+        of_plan = self.plan.leader if self.plan.exchange == "leader" else None
+        return self.plan.stage_by_name[tile.stage].leader or of_plan
 
     def _gathered(self, maker: int, tensor: str, leader: str) -> _Holding:
         """What ``maker`` made of ``tensor``, whole, as the leader has received it."""

@@ -23,10 +23,15 @@ Exchange = Literal["peer", "leader"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A fused block: nodes (by name, in topological order) that a tile computes without talking."""
+    """A fused block: nodes (by name, in topological order) that a tile computes without talking.
+
+    ``leader``: the device that gathers what this stage makes and hands it out again, whatever the
+    plan's exchange says; None: as the plan says.
+    """
 
     name: str
     nodes: tuple[str, ...]
+    leader: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Plan:
     ``model`` is the digest of the graph, ``graph`` a weightless copy. ``source`` is the device
     whose coordinator holds the inputs and wants the outputs. ``tiles`` stand in the order in
     which each device computes its own. With ``exchange == "leader"`` what a stage makes is
-    gathered by ``leader`` and handed out again by it.
+    gathered by ``leader`` and handed out again by it, unless the stage names a leader of its own.
     """
 
     planner: str

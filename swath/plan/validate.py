@@ -68,6 +68,12 @@ def _check_devices(plan: Plan) -> None:
         raise PlanError(f"exchange {plan.exchange!r} is not known; use 'peer' or 'leader'")
     if plan.leader not in known and (plan.exchange == "leader" or plan.leader is not None):
         raise PlanError(f"leader {plan.leader!r} is not in the plan; name one of its devices")
+    for stage in plan.stages:
+        if stage.leader is not None and stage.leader not in known:
+            raise PlanError(
+                f"stage {stage.name!r}: leader {stage.leader!r} is not in the plan; "
+                "name one of its devices"
+            )
 
 
 def _check_stages(plan: Plan) -> None:

@@ -95,6 +95,51 @@ def test_a_leader_forwards_what_others_made():
     assert_exact(plan)
 
 
+def test_a_stage_may_have_a_leader_of_its_own():
+    tiles = [
+        t
+        for layer in range(3)
+        for t in (("a", layer, 0, 4), ("b", layer, 4, 8), ("c", layer, 8, 12))
+    ]
+    halo = rows_of(GRAPH, "x1", 7, 8)
+    peers = with_leaders(layer_plan(GRAPH, tiles), c=["s0"])
+    programs = compile_plan(peers)
+    assert sent(programs, "a", "c")[0] == ("x1", rows_of(GRAPH, "x1", 0, 4))
+    assert ("x1", rows_of(GRAPH, "x1", 3, 4)) in sent(programs, "c", "b")
+    assert [box for box in sent(programs, "a", "b") if box[0] == "x1"] == []
+    assert ("x2", rows_of(GRAPH, "x2", 3, 4)) in sent(programs, "a", "b")
+    assert_exact(peers)
+    # The plan's leader has the other stages.
+    led = with_leaders(layer_plan(GRAPH, tiles, exchange="leader", leader="a"), b=["s1"])
+    programs = compile_plan(led)
+    assert ("x1", halo) in sent(programs, "a", "c")
+    assert ("x2", rows_of(GRAPH, "x2", 7, 8)) in sent(programs, "b", "c")
+    assert sent(programs, "c", "b") == [("x2", rows_of(GRAPH, "x2", 8, 12))]
+    assert_exact(led)
+
+
+def test_a_leader_does_not_wait_for_what_waits_for_its_own_tiles():
+    # c reads x2 before d makes the rest of it from what the leader, b, is still to compute.
+    tiles = [
+        ("a", 0, 0, 8),
+        ("a", 1, 0, 6),
+        ("c", 2, 0, 4),
+        ("b", 0, 5, 12),
+        ("d", 1, 6, 12),
+        ("c", 2, 4, 12),
+    ]
+    assert_exact(layer_plan(GRAPH, tiles, exchange="leader", leader="b"))
+
+
+def with_leaders(plan, **stages):
+    """The plan with these stages led by these devices."""
+    leader_of = {stage: device for device, led in stages.items() for stage in led}
+    return replace(
+        plan,
+        stages=tuple(replace(stage, leader=leader_of.get(stage.name)) for stage in plan.stages),
+    )
+
+
 def test_tiles_need_not_go_stage_by_stage():
     # a runs ahead by recomputing what it would have to wait for.
     tiles = [
@@ -142,6 +187,15 @@ def test_a_plan_survives_its_file(tmp_path):
     assert again == plan
     assert compile_plan(again).version == compile_plan(plan).version
     assert plan_from_json(plan_to_json(plan)) == plan
+
+
+def test_a_leader_is_written_down_with_its_stage():
+    plan = two_devices(GRAPH)
+    # As files of plans were before stages had leaders.
+    assert all(set(stage) == {"name", "nodes"} for stage in plan_to_json(plan)["stages"])
+    led = with_leaders(plan, b=["s1"])
+    assert [stage.get("leader") for stage in plan_to_json(led)["stages"]] == [None, "b", None]
+    assert plan_from_json(plan_to_json(led)) == led
 
 
 def test_a_program_survives_its_transport():
@@ -212,10 +266,13 @@ def test_where_a_part_is_one_run_of_memory(part, container, order, offset):
 
 
 @settings(max_examples=40, deadline=None)
-@given(tilings(), st.sampled_from(["peer", "leader"]))
-def test_any_tiling_is_exact(tiles, exchange):
+@given(tilings(), st.sampled_from(["peer", "leader"]), st.data())
+def test_any_tiling_is_exact(tiles, exchange, data):
     leader = tiles[0][0] if exchange == "leader" else None
     plan = layer_plan(GRAPH, tiles, exchange=exchange, leader=leader)
+    leaders = st.sampled_from([None, *(device.name for device in plan.devices)])
+    stages = tuple(replace(stage, leader=data.draw(leaders)) for stage in plan.stages)
+    plan = replace(plan, stages=stages)
     assert_exact(plan)
     programs = compile_plan(plan)
     assert_nothing_travels_twice(programs)

@@ -29,6 +29,10 @@ BROKEN = {
     "unknown leader": (replace(PLAN, exchange="leader", leader="z"), "leader 'z'"),
     "no leader": (replace(PLAN, exchange="leader"), "leader None"),
     "unknown leader of peers": (replace(PLAN, leader="z"), "leader 'z'"),
+    "unknown leader of a stage": (
+        replace(PLAN, stages=(replace(PLAN.stages[0], leader="z"), *PLAN.stages[1:])),
+        "stage 's0': leader 'z' is not in the plan; name one of its devices",
+    ),
     "unknown exchange": (replace(PLAN, exchange="gossip"), "exchange 'gossip' is not known"),
     "unknown source": (replace(PLAN, sources=(NamedSource("a", "x1", "z"),)), "device 'z'"),
     "tile of nothing": (changed_tile(0, outputs={}), "the tile makes nothing"),
