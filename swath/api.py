@@ -19,8 +19,8 @@ from swath.graph.load import load_onnx
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_devices, validate_plan
-from swath.planners import Problem, make_planner
-from swath.planners.choosing import Choice
+from swath.planners import Objective, Problem, first_objective, make_planner
+from swath.planners.choosing import DEFAULT_PLANNER, Choice
 from swath.planners.choosing import choose as choose_plan
 from swath.runtime.clusters import random_inputs
 from swath.runtime.plain import PlainRuntime
@@ -78,11 +78,24 @@ def costs(cluster: Cluster) -> Costs:
     return costs_for(cluster, load_profiles(cluster))
 
 
-def choose(graph: Graph, costs: Costs, planner: str | None = None, **options: Any) -> Choice:
+def choose(
+    graph: Graph,
+    costs: Costs,
+    planner: str | None = None,
+    *,
+    objective: Objective | None = None,
+    deadline: float | None = None,
+    **options: Any,
+) -> Choice:
     """A plan at these costs and what is expected of it, with a planner by name and its options;
-    without: the default planner's, or one device alone where that is predicted to be faster.
-    Raises PlanError."""
-    choice = choose_plan(Problem(graph, costs), planner, **options)
+    without: the default planner's, or one device alone where that is predicted to be better.
+
+    ``objective``: what is to be small: the seconds of one inference (``latency``), those between
+    the results of a stream of them (``throughput``), or the joules of one (``energy``); None: what
+    the planner is for. ``deadline``: seconds that one inference may take then. Raises PlanError.
+    """
+    asked = objective or first_objective(planner or DEFAULT_PLANNER)
+    choice = choose_plan(Problem(graph, costs, asked, deadline), planner, **options)
     validate_plan(choice.plan, graph)
     return choice
 
@@ -91,10 +104,15 @@ def plan(
     graph: Graph,
     cluster: Cluster,
     planner: str | None = None,
+    *,
+    objective: Objective | None = None,
+    deadline: float | None = None,
     **options: Any,
 ) -> Plan:
     """A plan for a described cluster: that of `choose` at its `costs`."""
-    return choose(graph, costs(cluster), planner, **options).plan
+    known = costs(cluster)
+    choice = choose(graph, known, planner, objective=objective, deadline=deadline, **options)
+    return choice.plan
 
 
 def simulate(
@@ -103,11 +121,12 @@ def simulate(
     *,
     requests: int = 1,
     every: float | None = None,
+    in_flight: int = 1,
     seed: int = 0,
     record: bool = False,
 ) -> Simulation:
     """A plan on virtual time: ``requests`` inferences, one ``every`` so many seconds, or each when
-    the one before it is over.
+    fewer than ``in_flight`` are under way.
 
     ``seed`` is for what changes by chance; ``record`` keeps a trace. Raises PlanError for a plan
     that cannot be carried out or is for other devices, ClusterError for a profile that does not
@@ -119,7 +138,11 @@ def simulate(
     script = make_script(plan, compile_plan(plan), known)
     begins = [None if every is None else number * every for number in range(requests)]
     return simulate_requests(
-        [Request(script, at) for at in begins], known, seed=seed, record=record
+        [Request(script, at) for at in begins],
+        known,
+        in_flight=in_flight,
+        seed=seed,
+        record=record,
     )
 
 

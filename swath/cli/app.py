@@ -23,6 +23,7 @@ from swath.cli.planners import planners
 from swath.cli.profile import profile
 from swath.cli.run import run as run_model
 from swath.cli.simulate import simulate
+from swath.cli.sweep import sweep
 from swath.cli.verify import verify
 from swath.errors import SwathError
 
@@ -45,6 +46,7 @@ for command in (
     inspect,
     plan,
     simulate,
+    sweep,
     planners,
     devices,
     profile,

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import swath
-from swath.errors import ClusterError, PlanError
+import swath.api
+from swath.cost import Costs
+from swath.errors import ClusterError, FabricError, PlanError
+from swath.runtime.knowing import Present
 
 DEFAULT_WORKERS = 2
+
+FIND_TIMEOUT = 3.0
+"""Seconds after which the workers that a cluster file names are taken not to be up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a cluster. ``present``: what its devices are at now; none where it is not
+    up, and ``absence`` says so."""
+
+    costs: Costs
+    present: tuple[Present, ...] = ()
+    absence: str | None = None
+
+
+def known_of(cluster: swath.Cluster, step: Callable[[str], None]) -> Known:
+    """What is known of a described cluster: where its workers are up, what they are at now and what
+    their links are like; else what the file says. Raises ClusterError for a profile that does not
+    hold."""
+    if not all(device.address for device in cluster.workers):
+        return Known(swath.api.costs(cluster))
+    step("looking for the workers")
+    try:
+        with swath.connect(cluster, timeout=FIND_TIMEOUT) as session:
+            return Known(session.costs(step), session.present)
+    except FabricError as error:
+        return Known(swath.api.costs(cluster), absence=f"not up, planned by its file: {error}")
 
 
 def open_cluster(

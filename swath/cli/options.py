@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from swath.errors import InputError, ModelError, PlanError
+from swath.planners import Objective
 from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.input_files import IMAGENET_MEAN, IMAGENET_STD, PictureLayout, Preparation
 
@@ -109,7 +111,18 @@ ClusterName = Annotated[
 ]
 Repeat = Annotated[int, typer.Option("--repeat", metavar="R", min=1, help="Measured inferences.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="S", help="Seconds for an inference.")]
-Objective = Literal["latency", "throughput", "energy"]
+ObjectiveChoice = Annotated[
+    Objective | None,
+    typer.Option(
+        "--objective",
+        help="What is to be small: an inference's time, that between the results of a stream, or "
+        "an inference's energy.  [default: what the planner is for; mostly latency]",
+    ),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option("--deadline", metavar="MS", help="What an inference may take, at most."),
+]
 
 DEFAULT_MEAN = ",".join(map(str, IMAGENET_MEAN))
 DEFAULT_STD = ",".join(map(str, IMAGENET_STD))
@@ -138,6 +151,15 @@ def parse_planner_options(pairs: list[str] | None) -> dict[str, Any]:
         except json.JSONDecodeError:
             options[key] = value
     return options
+
+
+def parse_deadline(milliseconds: float | None) -> float | None:
+    """Seconds of a ``--deadline``."""
+    if milliseconds is None:
+        return None
+    if not 0 < milliseconds < inf:
+        raise PlanError(f"--deadline {milliseconds:g}: give the milliseconds an inference may take")
+    return milliseconds / 1e3
 
 
 def parse_preparation(

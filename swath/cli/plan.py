@@ -9,17 +9,19 @@ from typing import Annotated, Any
 import typer
 
 import swath.api
-from swath.cli.clusters import open_cluster
+from swath.cli.clusters import Known, known_of, open_cluster
 from swath.cli.options import (
     AsJson,
+    Deadline,
     Dimensions,
     Local,
     Model,
-    Objective,
+    ObjectiveChoice,
     PictureFile,
     PlannerChoice,
     PlannerOptions,
     Weights,
+    parse_deadline,
     parse_dimensions,
     parse_planner_options,
 )
@@ -36,11 +38,13 @@ from swath.cli.output import (
 )
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
-from swath.cli.report import giving_up, plan_report
-from swath.errors import ClusterError, PlanError
+from swath.cli.report import FIGURES, format_bound, format_figure, giving_up, plan_report
+from swath.cli.streams import present_facts, present_keys
+from swath.errors import ClusterError
 from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
-from swath.planners import known_planners, make_planner
+from swath.planners import Problem, check_objective, first_objective, make_planner
+from swath.planners.bound import lower_bound
 from swath.planners.choosing import DEFAULT_PLANNER
 
 
@@ -52,10 +56,8 @@ def plan(
     local: Local = None,
     planner: PlannerChoice = None,
     option: PlannerOptions = None,
-    objective: Annotated[Objective, typer.Option("--objective", help="What is best.")] = "latency",
-    deadline: Annotated[
-        float | None, typer.Option("--deadline", metavar="MS", help="For --objective energy.")
-    ] = None,
+    objective: ObjectiveChoice = None,
+    deadline: Deadline = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the plan (JSON) here."),
@@ -73,7 +75,9 @@ def plan(
         raise ClusterError("a plan is for one cluster: give --cluster FILE or --local N")
     options = parse_planner_options(option)
     make_planner(planner or DEFAULT_PLANNER, **options)
-    _check_objective(planner or DEFAULT_PLANNER, objective, deadline)
+    asked = objective or first_objective(planner or DEFAULT_PLANNER)
+    check_objective(planner or DEFAULT_PLANNER, asked)
+    limit = parse_deadline(deadline)
     described = None if cluster is None else swath.load_cluster(cluster)
     with Display(quiet=as_json) as display:
         display.step(f"loading {model}")
@@ -81,14 +85,16 @@ def plan(
         if described is None:
             display.step("starting workers")
             with open_cluster(local=local) as session:
-                costs = session.costs(display.step)
+                known = Known(session.costs(display.step), session.present)
         else:
-            costs = swath.api.costs(described)
+            known = known_of(described, display.step)
+        costs = known.costs
         display.step("planning")
         start = time.perf_counter()
-        choice = swath.api.choose(graph, costs, planner, **options)
+        choice = swath.api.choose(graph, costs, planner, objective=asked, deadline=limit, **options)
         seconds = time.perf_counter() - start
         made = choice.plan
+        bound = lower_bound(Problem(graph, costs))
         programs = compile_plan(made)
         plan_path = output or output_file(f"plan-{file_stem(model)}-{made.planner}.json")
         swath.save_plan(made, plan_path)
@@ -96,7 +102,17 @@ def plan(
     peaks = peak_memory(programs)
     report: dict[str, Any] = {
         "model": model,
-        **plan_report(made, choice.predicted, seconds, programs.bytes_moved, peaks),
+        **plan_report(
+            made,
+            asked,
+            choice.predicted,
+            choice.figure,
+            bound,
+            seconds,
+            programs.bytes_moved,
+            peaks,
+        ),
+        **present_keys(known.present),
         "plan": str(plan_path),
         "picture": str(picture_path),
     }
@@ -104,6 +120,9 @@ def plan(
         print_json(report)
         return
     memory = ", ".join(f"{name} {format_bytes(nbytes)}" for name, nbytes in peaks.items())
+    predicted = f"{format_ms(choice.predicted * 1e3)} per inference"
+    if asked != "latency":
+        predicted += f", {format_figure(asked, choice.figure)} {FIGURES[asked]}"
     out = console()
     out.print(
         facts(
@@ -111,7 +130,9 @@ def plan(
                 "planner": made.planner,
                 "devices": f"{len(made.devices_used)}: {', '.join(made.devices_used)}",
                 "stages": f"{len(made.stages)} ({len(made.tiles)} tiles)",
-                "predicted": f"{format_ms(choice.predicted * 1e3)} per inference",
+                **present_facts(known.present),
+                "predicted": predicted,
+                "no plan takes less than": format_bound(choice.predicted, bound),
                 "bytes moved": f"{format_bytes(programs.bytes_moved)} per inference",
                 "memory": memory,
                 "planned in": format_ms(seconds * 1e3),
@@ -120,17 +141,6 @@ def plan(
             }
         )
     )
-    said = giving_up(choice)
-    if said is not None:
-        out.print(f"\n{said}")
-
-
-def _check_objective(planner: str, objective: Objective, deadline: float | None) -> None:
-    info = next(info for info in known_planners() if info.name == planner)
-    if objective not in info.objectives:
-        raise PlanError(
-            f"planner {planner!r} knows no objective {objective!r}; "
-            f"it plans for {', '.join(info.objectives)}"
-        )
-    if deadline is not None and objective != "energy":
-        raise PlanError("--deadline bounds the latency of --objective energy; leave it away")
+    for said in (known.absence, giving_up(choice)):
+        if said is not None:
+            out.print(f"\n{said}")

@@ -8,9 +8,17 @@ from typing import Any
 
 from swath.cli.output import format_bytes, format_ms
 from swath.plan.plan import Plan
+from swath.planners import Objective
 from swath.planners.choosing import DEFAULT_PLANNER, Choice
 from swath.runtime.clusters import RunReport
 from swath.runtime.plain import Milliseconds
+
+FIGURES: Mapping[Objective, str] = {
+    "latency": "per inference",
+    "throughput": "from result to result",
+    "energy": "per inference",
+}
+"""What the figures are of that objectives want small."""
 
 
 def run_report(report: RunReport) -> dict[str, Any]:
@@ -32,14 +40,25 @@ def run_report(report: RunReport) -> dict[str, Any]:
 
 
 def plan_report(
-    plan: Plan, predicted: float, planning: float, bytes_moved: int, peaks: Mapping[str, int]
+    plan: Plan,
+    objective: Objective,
+    predicted: float,
+    figure: float,
+    bound: float,
+    planning: float,
+    bytes_moved: int,
+    peaks: Mapping[str, int],
 ) -> dict[str, Any]:
-    """The keys of `swath plan --json`; seconds and bytes are given."""
+    """The keys of `swath plan --json`; seconds (``bound``: what no plan's latency is below), joules
+    and bytes are given."""
     return {
         "planner": plan.planner,
+        "objective": objective,
         "predicted_ms": predicted * 1e3,
+        "interval_ms": figure * 1e3 if objective == "throughput" else None,
+        "energy_j": figure if objective == "energy" else None,
         "plan_ms": planning * 1e3,
-        "lower_bound_ms": None,
+        "lower_bound_ms": bound * 1e3,
         "devices_used": list(plan.devices_used),
         "stages": len(plan.stages),
         "peak_memory_bytes": max(peaks.values(), default=0),
@@ -76,15 +95,26 @@ def run_facts(report: RunReport) -> dict[str, str]:
     return rows
 
 
+def format_figure(objective: Objective, figure: float) -> str:
+    """What an objective wants small, given in seconds or joules, for people."""
+    return f"{figure:.3g} J" if objective == "energy" else format_ms(figure * 1e3)
+
+
+def format_bound(predicted: float, bound: float) -> str:
+    """A lower bound and how far above it a plan is, both in seconds, for people."""
+    return f"{format_ms(bound * 1e3)}: it takes at most {predicted / bound:.2f} times the best"
+
+
 def giving_up(choice: Choice) -> str | None:
-    """What to say when one device is taken because a split would take longer; None else."""
+    """What to say when one device is taken because a split would be worse; None else."""
     if choice.given_up is None:
         return None
     (device,) = choice.plan.devices_used
+    better = "to need less" if choice.objective == "energy" else "to be faster"
+    alone, split = (format_figure(choice.objective, x) for x in (choice.figure, choice.given_up))
     return (
-        f"One device is predicted to be faster ({format_ms(choice.predicted * 1e3)}) than the "
-        f"split ({format_ms(choice.given_up * 1e3)}), so {device} computes alone. "
-        f"Split it all the same with --planner {DEFAULT_PLANNER}."
+        f"One device is predicted {better} ({alone}) than the split ({split}), so {device} "
+        f"computes alone. Split it all the same with --planner {DEFAULT_PLANNER}."
     )
 
 

@@ -23,6 +23,7 @@ from swath.cli.options import (
     Local,
     Mean,
     Model,
+    ObjectiveChoice,
     PictureAxes,
     PictureFile,
     PlanFile,
@@ -50,8 +51,9 @@ from swath.cli.output import (
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
 from swath.cli.report import advice, exit_status, giving_up, run_facts, run_report
+from swath.cli.streams import present_facts, present_keys, stream_facts, stream_keys
 from swath.cli.traces import check_trace_name, save_trace
-from swath.planners import make_planner
+from swath.planners import Objective, check_objective, known_planners, make_planner
 from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.output_files import write_outputs
 
@@ -73,7 +75,18 @@ def run(
     planner: PlannerChoice = None,
     option: PlannerOptions = None,
     plan: PlanFile = None,
+    objective: ObjectiveChoice = None,
     repeat: Repeat = 10,
+    stream: Annotated[
+        int | None,
+        typer.Option(
+            "--stream",
+            metavar="N",
+            min=1,
+            help="Afterwards, let N inferences be in flight at once, and say how soon one result "
+            "follows another. Plans for throughput where the planner can.",
+        ),
+    ] = None,
     timeout: Timeout = 60.0,
     seed: Seed = 0,
     size: Size = None,
@@ -95,9 +108,9 @@ def run(
     check_picture_name(picture)
     check_trace_name(trace)
     options = parse_planner_options(option)
-    make_planner(
-        planner or DEFAULT_PLANNER, **options
-    )  # Said now if there is none such, not after a minute's work.
+    # Said now if there is none such, not after a minute's work.
+    make_planner(planner or DEFAULT_PLANNER, **options)
+    asked = _objective(planner or DEFAULT_PLANNER, objective, stream)
     preparation = parse_preparation(size, mean, std, layout)
     dimensions = parse_dimensions(dim)
     chosen = None if plan is None else swath.load_plan(plan)
@@ -123,12 +136,14 @@ def run(
             said = None
             if chosen is None:
                 display.step("planning")
-                choice = session.choose(graph, planner, **options)
+                choice = session.choose(graph, planner, objective=asked, **options)
                 chosen, said = choice.plan, giving_up(choice)
             display.step("installing")
             session.deploy(graph, chosen, display.weights)
             display.rest()
-            report = session.run(graph, inputs, plan=chosen, repeat=repeat, timeout=timeout)
+            report = session.run(
+                graph, inputs, plan=chosen, repeat=repeat, timeout=timeout, stream=stream
+            )
             if trace is not None:
                 measured = session.record(graph, inputs, plan=chosen, timeout=timeout)
                 save_trace([session.foresee(chosen), measured], trace, title=model)
@@ -138,9 +153,14 @@ def run(
         save_picture(report.plan, model, picture)
     if as_json:
         written = None if trace is None else str(trace)
-        print_json({"model": model, **run_report(report), "trace": written})
+        more = {**stream_keys(report.stream), **present_keys(report.present)}
+        print_json({"model": model, **run_report(report), **more, "trace": written})
     else:
-        rows = run_facts(report)
+        rows = {
+            **run_facts(report),
+            **stream_facts(report.stream),
+            **present_facts(report.present),
+        }
         if output is not None:
             rows["outputs"] = str(output)
         if picture is not None:
@@ -153,3 +173,12 @@ def run(
         if said is not None:
             out.print(f"\n{said}")
     raise typer.Exit(exit_status(report))
+
+
+def _objective(planner: str, asked: Objective | None, stream: int | None) -> Objective:
+    """What to plan for; raises PlanError for what the planner does not plan for."""
+    if asked is not None:
+        check_objective(planner, asked)
+        return asked
+    (known,) = [info.objectives for info in known_planners() if info.name == planner]
+    return "throughput" if stream is not None and "throughput" in known else known[0]

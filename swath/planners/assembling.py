@@ -15,7 +15,7 @@ from swath.planners.layouts import Layouts, Mode, Split
 from swath.planners.registry import Problem
 
 _SPATIAL_AXES: Mapping[Mode, tuple[int, ...]] = {
-    "rows": (2,), "cols": (3,), "grid": (2, 3), "channels": (),
+    "rows": (2,), "cols": (3,), "grid": (2, 3), "channels": (), "batch": (),
 }  # fmt: skip
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 """Their sums over input channels stay whole: output channels split them exactly."""
@@ -32,7 +32,8 @@ def assemble(
     """The plan that computes these stages one after the other.
 
     ``layouts``: of the problem's graph with its ``reductions`` split. ``leader``: who gathers what
-    a stage makes and hands it out again; None: devices send each other what they lack.
+    a stage makes and hands it out again, unless its segment names another; None: devices send each
+    other what they lack.
     """
     stages, tiles = _stages_and_tiles(layouts, segments)
     cluster = problem.costs.cluster
@@ -83,7 +84,8 @@ def _stages_and_tiles(
         if not made:
             continue
         split = segment.split
-        stage = Stage(f"{number}-{split.mode}", tuple(graph.nodes[p].name for p in positions))
+        names = tuple(graph.nodes[position].name for position in positions)
+        stage = Stage(f"{number}-{split.mode}", names, segment.leader)
         stages.append(stage)
         regions = {name: layouts.of(name, split) for name in made}
         for index, device in enumerate(split.devices):

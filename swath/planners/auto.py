@@ -9,12 +9,14 @@ are given a price that rises until the plan fits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
 import numpy as np
 
+from swath.errors import PlanError
 from swath.graph.reductions import ReductionSplit, split_reductions
 from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
@@ -23,7 +25,8 @@ from swath.planners.assembling import reduction_splits
 from swath.planners.bettering import Candidate, Judge, bettered
 from swath.planners.fusing import Segment
 from swath.planners.layouts import Layouts, Split
-from swath.planners.registry import Problem
+from swath.planners.objective import check_deadline, predicted_seconds
+from swath.planners.registry import Problem, known_planners, make_planner
 from swath.planners.searching import Search
 from swath.planners.strips import Strips
 from swath.planners.subsets import candidate_splits
@@ -34,6 +37,18 @@ from swath.planners.whole import Whole
 _ROUNDS = 2
 """How often shares are balanced."""
 
+_WORTH = 0.998
+"""What splitting reductions must at least come to, estimated, to be simulated."""
+
+_ALWAYS = ("whole", "even")
+"""Planners whose plans are looked at whatever is asked; others only for other objectives than
+latency, which the search does not know."""
+
+_LEFT_OUT = ("auto", "brute-force")
+
+_STARTS = 2
+"""From how many plans on changes are tried."""
+
 _RAISES = 12
 """How often the price of memory is raised before it is given up."""
 
@@ -42,47 +57,85 @@ class Auto:
     """No options."""
 
     def plan(self, problem: Problem) -> Plan:
-        whole = replace(Whole().plan(problem), planner="auto")
         if must_be_whole(problem.graph, problem.costs):
-            return whole
+            return replace(Whole().plan(problem), planner="auto")
         judge = Judge("auto", problem)
         splits = candidate_splits(problem.graph, problem.costs)
-        found = [_searched(judge, splits, ())]
-        reductions = _reductions(problem, found[0].segments)
+        first, found = _searched(judge, splits, ())
+        tried = [found]
+        if not _is_shared(found):
+            # Shares that are still to be moved may make it better than one device.
+            several = [split for split in splits if len(split.devices) > 1]
+            tried.append(_searched(judge, several, ())[1])
+        reductions = _reductions(problem, tried[-1].segments)
         if reductions:
-            found.append(_searched(judge, splits, reductions))
-        best = min(found, key=judge.score)
-        best = min((best, replace(best, with_borders=True)), key=judge.score)
-        best = bettered(judge, best, splits)
-        if judge.score_of(whole) <= judge.score(best):
-            if judge.score(best) == inf and judge.score_of(whole) == inf and judge.refusal:
-                raise judge.refusal
-            return whole
-        return judge.plan(best)
+            used = tuple(dict.fromkeys(segment.split for segment in tried[-1].segments))
+            seconds, split = _searched(judge, used, reductions)
+            if seconds < _WORTH * first:
+                tried.append(split)
+        bordered = [replace(each, with_borders=True) for each in tried if _is_shared(each)]
+        tried += [each for each in bordered if judge.plan(each) != judge.plan(_plain(each))]
+        tried.sort(key=judge.score)
+        best = min((bettered(judge, each, splits) for each in tried[:_STARTS]), key=judge.score)
+        return _best_of(judge, best)
+
+
+def _best_of(judge: Judge, found: Candidate) -> Plan:
+    """What was found, or what another planner found better. Raises PlanError where none of it can
+    be."""
+    plans = [judge.plan(found), *_others(judge.problem)]
+    best = min(plans, key=judge.score_of)
+    if judge.score_of(best) < inf:
+        return replace(best, planner="auto")
+    if judge.refusal is not None:
+        raise judge.refusal
+    # It is the deadline that none of them meets.
+    soonest = Auto().plan(replace(judge.problem, objective="latency", deadline=None))
+    seconds = predicted_seconds(soonest, compile_plan(soonest), judge.problem.costs)
+    check_deadline(judge.problem, seconds)
+    return soonest
+
+
+def _others(problem: Problem) -> Iterator[Plan]:
+    for info in known_planners():
+        is_asked = info.name in _ALWAYS or problem.objective != "latency"
+        if is_asked and problem.objective in info.objectives and info.name not in _LEFT_OUT:
+            with contextlib.suppress(PlanError):
+                yield make_planner(info.name).plan(problem)
+
+
+def _plain(candidate: Candidate) -> Candidate:
+    return replace(candidate, with_borders=False)
+
+
+def _is_shared(candidate: Candidate) -> bool:
+    return any(len(segment.split.devices) > 1 for segment in candidate.segments)
 
 
 def _searched(
     judge: Judge, splits: Sequence[Split], reductions: Sequence[ReductionSplit]
-) -> Candidate:
-    """What the dynamic program finds, its shares balanced, that fits into memory if it can."""
+) -> tuple[float, Candidate]:
+    """What the dynamic program finds, its shares balanced, that fits into memory if it can; and the
+    seconds that it estimates."""
     costs = judge.problem.costs
     tables = Tables(Layouts(split_reductions(judge.problem.graph, reductions)), costs)
     price = np.zeros(len(tables.devices))
     for _ in range(_RAISES):
-        candidate = Candidate(_balanced(tables, splits, judge, price), tuple(reductions))
+        seconds, segments = _balanced(tables, splits, judge, price)
+        candidate = Candidate(segments, tuple(reductions))
         lacking = _lacking(judge.plan(candidate), tables.devices)
         if not lacking.any():
             break
         # At first a byte costs as much as reading it; what is asked is only the order of plans.
         price = np.where(lacking, np.maximum(price * 3, 1e-11), price)
-    return candidate
+    return seconds, candidate
 
 
 def _balanced(
     tables: Tables, splits: Sequence[Split], judge: Judge, price: np.ndarray
-) -> tuple[Segment, ...]:
-    """The best stages under these splits, and under others that give less to whom the others wait
-    for."""
+) -> tuple[float, tuple[Segment, ...]]:
+    """(estimated seconds, stages): the best under these splits, and under others that give less to
+    whom the others wait for."""
     search = Search(Strips(tables, splits), judge.problem.costs)
     best, segments = search.best(price)
     for _ in range(_ROUNDS):
@@ -97,7 +150,7 @@ def _balanced(
         if seconds >= best:
             break
         best, segments = seconds, found
-    return segments
+    return best, segments
 
 
 def _shifted(taken: Sequence[tuple[Split, np.ndarray]]) -> list[Split]:

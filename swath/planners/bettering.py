@@ -21,9 +21,10 @@ from swath.planners.objective import score
 from swath.planners.registry import Problem
 
 _MOST = 600
-_WORK = 10_000
-"""Changes are tried until their number times that of the plan's tiles squared comes to this, but
-not more than `_MOST`: what judging takes grows nearly so."""
+_WORK = 100_000
+"""Changes are tried until their number times the square of that of all tiles' nodes comes to this,
+but not more than `_MOST`: so short plans, which are judged in a millisecond, are bettered for a
+while, and long ones hardly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,9 @@ class Judge:
 def bettered(judge: Judge, candidate: Candidate, splits: Sequence[Split]) -> Candidate:
     """The candidate with every change that made it better, until none of those that are tried does,
     or simulating them has taken long enough."""
-    tiles = max(1, len(judge.plan(candidate).tiles))
-    left = min(_MOST, _WORK // tiles**2)
+    plan = judge.plan(candidate)
+    nodes = {stage.name: len(stage.nodes) for stage in plan.stages}
+    left = min(_MOST, _WORK // max(1, sum(nodes[tile.stage] for tile in plan.tiles)) ** 2)
     is_better = True
     while is_better:
         is_better = False
@@ -117,8 +119,7 @@ def _changes(judge: Judge, candidate: Candidate, splits: Sequence[Split]) -> Ite
             if one.start < cut < other.stop:
                 yield put(place, place + 2, replace(one, stop=cut), replace(other, start=cut))
     for place, segment in enumerate(segments):
-        for weights in _moved_shares(segment.split):
-            split = replace(segment.split, weights=weights)
+        for split in (*_moved_shares(segment.split), *_swapped(segment.split)):
             yield put(place, place + 1, replace(segment, split=split))
     for place, segment in enumerate(segments):
         for split in splits:
@@ -135,8 +136,8 @@ def _changes(judge: Judge, candidate: Candidate, splits: Sequence[Split]) -> Ite
             yield replace(candidate, leader=leader)
 
 
-def _moved_shares(split: Split) -> Iterator[tuple[float, ...]]:
-    """The weights with a tenth of one device's share given to another."""
+def _moved_shares(split: Split) -> Iterator[Split]:
+    """The split with a tenth of one device's share given to another."""
     weights = split.weights
     for giver in range(len(weights)):
         for taker in range(len(weights)):
@@ -145,4 +146,16 @@ def _moved_shares(split: Split) -> Iterator[tuple[float, ...]]:
                 changed = list(weights)
                 changed[giver] -= moved
                 changed[taker] += moved
-                yield tuple(changed)
+                yield replace(split, weights=tuple(changed))
+
+
+def _swapped(split: Split) -> Iterator[Split]:
+    """The split with two neighbours in each other's place."""
+    for place in range(len(split.devices) - 1):
+        order = [*range(len(split.devices))]
+        order[place : place + 2] = place + 1, place
+        yield replace(
+            split,
+            devices=tuple(split.devices[each] for each in order),
+            weights=tuple(split.weights[each] for each in order),
+        )

@@ -8,8 +8,9 @@ register_planner(
     PlannerInfo(
         "whole",
         "swath.planners.whole:Whole",
-        "one device alone, the one that is done first",
+        "one device alone, the one that is best at it",
         splits=("nothing",),
+        objectives=("latency", "throughput", "energy"),
     )
 )
 register_planner(
@@ -17,9 +18,9 @@ register_planner(
         "even",
         "swath.planners.even:Even",
         "shares by device speed; layers fused while a recomputed halo is cheaper than an exchange",
-        splits=("rows", "cols", "grid", "channels"),
+        splits=("rows", "cols", "grid", "channels", "batch"),
         options={
-            "split": "rows, cols, grid or channels; default: rows or channels, stage by stage"
+            "split": "rows, cols, grid, channels or batch; default: rows or channels, by stage"
         },
     )
 )
@@ -100,5 +101,129 @@ register_planner(
         paper="Li et al., ICC 2022",
         splits=("rows",),
         fewest=3,
+    )
+)
+register_planner(
+    PlannerInfo(
+        "fpm",
+        "swath.planners.fpm:Fpm",
+        "each layer on one device or in equal slices on several, and who gathers it: shortest path",
+        paper="Shen, thesis 2023; OfpCNN, Yang et al., TPDS 2023",
+        splits=("rows",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "opm",
+        "swath.planners.opm:Opm",
+        "every layer on all devices, slices as high as devices and links allow",
+        paper="Shen, thesis 2023; OfpCNN, Yang et al., TPDS 2023",
+        splits=("rows",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "ofpm",
+        "swath.planners.ofpm:Ofpm",
+        "opm's slices on fpm's shortest path",
+        paper="Shen, thesis 2023; OfpCNN, Yang et al., TPDS 2023",
+        splits=("rows",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "aofl",
+        "swath.planners.aofl:Aofl",
+        "the best runs of layers to fuse into equal cells of a grid, through a gateway",
+        paper="Zhou et al., SEC 2019",
+        splits=("grid",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "iop",
+        "swath.planners.iop:Iop",
+        "pairs of operators, output channels of one and input channels of the next, then one sum",
+        paper="Interleaved Operator Partitioning, arXiv 2409.07693",
+        splits=("output channels", "input channels"),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "coedge",
+        "swath.planners.coedge:CoEdge",
+        "the same shares of rows of every map, found by a linear program under a deadline",
+        paper="Zeng et al., ToN 2021",
+        splits=("rows",),
+        objectives=("latency", "energy"),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "pico",
+        "swath.planners.pico:Pico",
+        "a pipeline of groups of devices, each of which splits a run of layers by rows",
+        paper="Yang et al., TMC 2023",
+        splits=("rows",),
+        objectives=("throughput",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "auto",
+        "swath.planners.auto:Auto",
+        "ours: the best cuts, splits, subsets and shares that are found, chosen by simulation",
+        splits=("rows", "cols", "channels", "batch"),
+        objectives=("latency", "throughput", "energy"),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "edgeci",
+        "swath.planners.edgeci:EdgeCI",
+        "rows by auction to devices with time and room, on the best sequence of fused blocks",
+        paper="Chen et al., TOIT 2024",
+        splits=("rows",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "awas",
+        "swath.planners.awas:Awas",
+        "edgeci's auction alone, on what lies between two pools, or single layers or modules",
+        paper="Chen et al., TOIT 2024",
+        splits=("rows",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "awas-greedy",
+        "swath.planners.awas_greedy:AwasGreedy",
+        "the same blocks in chunks of rows, each to the lowest bid",
+        paper="Chen et al., TOIT 2024",
+        splits=("rows",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "dpfl",
+        "swath.planners.dpfl:Dpfl",
+        "edgeci's fusing alone: the best sequence of fused blocks, in equal shares",
+        paper="Chen et al., TOIT 2024",
+        splits=("rows",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "brute-force",
+        "swath.planners.brute_force:BruteForce",
+        "the optimum of small instances: everything is tried on virtual time",
+        splits=("rows", "cols", "channels"),
+        objectives=("latency", "throughput", "energy"),
+        options={
+            "steps": "shares are multiples of one in so many; default 4",
+            "modes": "how stages may be split; default rows,cols,channels",
+            "limit": "plans above which it refuses; default 20000",
+        },
     )
 )

@@ -1,28 +1,30 @@
-"""Which plan to take, and what is expected of it; one device where no split is sooner."""
+"""Which plan to take, and what is expected of it; one device where no split is better."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from swath.errors import PlanError
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_memory
-from swath.planners.objective import predicted_seconds
-from swath.planners.registry import Problem, make_planner
-from swath.planners.whole import Whole
+from swath.planners.objective import check_deadline, figure, predicted_seconds
+from swath.planners.registry import Objective, Problem, check_objective, make_planner
 
 DEFAULT_PLANNER = "even"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A plan and the seconds of one inference that are predicted of it. ``given_up``: those of the
-    split that would have taken longer than the one device; None where there is no such split."""
+    """A plan, the seconds of one inference that are predicted of it, and the `figure` that is to be
+    small. ``given_up``: that of the split that would have been worse than the one device; None
+    where there is no such split."""
 
     plan: Plan
+    objective: Objective
     predicted: float
+    figure: float
     given_up: float | None = None
 
 
@@ -30,17 +32,33 @@ def choose(problem: Problem, planner: str | None = None, **options: Any) -> Choi
     """A plan by a planner's name and options.
 
     Without a word of either: by the default planner, or on one device alone where that is
-    predicted to be faster. Raises PlanError.
+    predicted to be better. Raises PlanError, also where the plan needs more memory than there is
+    or misses the deadline.
     """
-    made = make_planner(planner or DEFAULT_PLANNER, **options).plan(problem)
-    split = Choice(made, predicted_seconds(made, compile_plan(made), problem.costs))
-    if planner is not None or options or len(made.devices_used) < 2:
+    if planner is not None or options:
+        return _of(problem, planner or DEFAULT_PLANNER, **options)
+    check_objective(DEFAULT_PLANNER, problem.objective)
+    split, alone = (_attempt(problem, name) for name in (DEFAULT_PLANNER, "whole"))
+    if isinstance(split, PlanError):
+        if isinstance(alone, PlanError):
+            raise split
+        return alone
+    if isinstance(alone, PlanError) or split.figure <= alone.figure:
         return split
-    alone = Whole().plan(problem)
-    programs = compile_plan(alone)
+    return replace(alone, given_up=split.figure if len(split.plan.devices_used) > 1 else None)
+
+
+def _attempt(problem: Problem, planner: str) -> Choice | PlanError:
     try:
-        validate_memory(alone, programs)
-    except PlanError:  # One device is too small for it.
-        return split
-    seconds = predicted_seconds(alone, programs, problem.costs)
-    return split if split.predicted <= seconds else Choice(alone, seconds, split.predicted)
+        return _of(problem, planner)
+    except PlanError as error:
+        return error
+
+
+def _of(problem: Problem, planner: str, **options: Any) -> Choice:
+    plan = make_planner(planner, **options).plan(problem)
+    programs = compile_plan(plan)
+    validate_memory(plan, programs)
+    predicted = predicted_seconds(plan, programs, problem.costs)
+    check_deadline(problem, predicted)
+    return Choice(plan, problem.objective, predicted, figure(problem, plan, programs))

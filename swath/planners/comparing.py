@@ -15,7 +15,7 @@ from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_memory, validate_plan
-from swath.planners.objective import predicted_seconds
+from swath.planners.objective import check_deadline, figure, predicted_seconds
 from swath.planners.registry import Problem, make_planner
 from swath.simulate import redundant_flops_share
 
@@ -26,12 +26,13 @@ BUDGET = 30.0
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A planner's plan and what is expected of it. Seconds (``predicted``: of one inference,
-    ``planning``: of finding the plan); bytes (``peaks``: memory by device); ``redundant``: FLOPs
-    beyond the unsplit model's, as a share of those."""
+    ``planning``: of finding the plan); the `figure` that is to be small; bytes (``peaks``: memory
+    by device); ``redundant``: FLOPs beyond the unsplit model's, as a share of those."""
 
     plan: Plan
     planning: float
     predicted: float
+    figure: float
     bytes_moved: int
     redundant: float
     peaks: dict[str, int]
@@ -62,6 +63,9 @@ def compare(
             validate_plan(plan, problem.graph)
             programs = compile_plan(plan)
             validate_memory(plan, programs)
+            predicted = predicted_seconds(plan, programs, problem.costs)
+            check_deadline(problem, predicted)
+            objective_figure = figure(problem, plan, programs)
         except PlanError as error:
             yield name, Refusal(str(error))
             continue
@@ -70,7 +74,8 @@ def compare(
             Outcome(
                 plan,
                 planning,
-                predicted_seconds(plan, programs, problem.costs),
+                predicted,
+                objective_figure,
                 programs.bytes_moved,
                 redundant_flops_share(plan, programs),
                 dict(peak_memory(programs)),

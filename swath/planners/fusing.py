@@ -25,15 +25,16 @@ LONGEST_STAGE = 16
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Nodes ``start <= position < stop`` as one stage."""
+    """Nodes ``start <= position < stop`` as one stage. ``leader``: as a `Stage`'s."""
 
     start: int
     stop: int
     split: Split
+    leader: str | None = None
 
 
 @dataclass(slots=True)
-class _Walk:
+class Walk:
     """One device's walk back from a stage's end: what it computes so far, the sum of its nodes'
     seconds, and what it needs from outside."""
 
@@ -97,7 +98,7 @@ def best_segments(
     compiler finds the true transfers, this only weighs.
     """
     cuts = candidate_cuts(graph)
-    search = _Search(graph, layouts, costs)
+    search = StageSearch(graph, layouts, costs)
     best: list[dict[Split, _Choice]] = [{split: _Choice(0.0, 0, split) for split in splits[:1]}]
     for end in range(1, len(cuts)):
         best.append({split: search.best_stage(cuts, end, split, best) for split in splits})
@@ -120,7 +121,9 @@ class _Choice:
     before: Split
 
 
-class _Search:
+class StageSearch:
+    """What stages take that begin and end at any cut; remembers what does not change."""
+
     def __init__(self, graph: Graph, layouts: Layouts, costs: Costs) -> None:
         self.graph = graph
         self.layouts = layouts
@@ -154,14 +157,14 @@ class _Search:
 
     def walk_back(
         self, cuts: Sequence[int], end: int, split: Split
-    ) -> Iterator[tuple[int, tuple[_Walk, ...]]]:
+    ) -> Iterator[tuple[int, tuple[Walk, ...]]]:
         """(cut, one walk per device of the split) for every beginning of a stage that stops at cut
         ``end``.
 
         The walks go on from one cut to the next.
         """
         stop = cuts[end]
-        walks = tuple(_Walk({}, 0.0, {}) for _ in split.devices)
+        walks = tuple(Walk({}, 0.0, {}) for _ in split.devices)
         position = stop
         for start in range(end - 1, max(-1, end - 1 - LONGEST_STAGE), -1):
             while position > cuts[start]:
@@ -169,7 +172,7 @@ class _Search:
                 self._visit(position, stop, split, walks)
             yield start, walks
 
-    def _visit(self, position: int, stop: int, split: Split, walks: Sequence[_Walk]) -> None:
+    def _visit(self, position: int, stop: int, split: Split, walks: Sequence[Walk]) -> None:
         graph = self.graph
         node, op, rule = graph.nodes[position], graph.operators[position], graph.rules[position]
         for name in node.outputs:
@@ -191,7 +194,7 @@ class _Search:
                     continue
                 needs[name] = needs[name].hull(region) if name in needs else region
 
-    def compute(self, split: Split, walks: Sequence[_Walk]) -> float:
+    def compute(self, split: Split, walks: Sequence[Walk]) -> float:
         """Seconds of the stage on its slowest device.
 
         The sum over nodes tells who that is; what the engine does at the stage's edges and between
@@ -203,7 +206,7 @@ class _Search:
             return 0.0
         return self.costs.tile(split.devices[slowest], self.graph, walk.geometry)
 
-    def exchange(self, split: Split, walks: Sequence[_Walk], before: Split) -> float:
+    def exchange(self, split: Split, walks: Sequence[Walk], before: Split) -> float:
         """Seconds until every device has what it needs, when all fetch at the same time: the CPU
         time of the messages at both ends (one from each who has something), and the network's.
 

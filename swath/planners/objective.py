@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 import statistics
-from math import inf
+from collections.abc import Mapping
+from math import ceil, inf
 
+from swath.cluster import Watts
 from swath.cost import Costs
 from swath.errors import PlanError
 from swath.plan.plan import Plan
 from swath.plan.program import Programs
 from swath.planners.registry import Problem
 from swath.simulate import Request, make_script, simulate
+from swath.simulate.steady import steady_interval, steady_requests
 
 REQUESTS = 5
 """Inferences, one after the other, whose mean is what is predicted."""
+
+_EQUAL = 1e-9
+"""Relative difference of two inferences' seconds below which all are taken to be equal."""
 
 IN_FLIGHT = 2
 """Inferences in flight for each device that a plan uses, when they follow each other closely."""
 
 
 def score(problem: Problem, plan: Plan, programs: Programs) -> float:
-    """The less the better: seconds or joules of one inference by the problem's objective. Infinite
-    where its deadline is missed. Raises PlanError where nobody knows the devices' watts."""
-    costs, deadline = problem.costs, problem.deadline
-    if deadline is not None and predicted_seconds(plan, programs, costs) > deadline:
+    """The less the better: the `figure` of a plan, infinite where its deadline is missed."""
+    deadline = problem.deadline
+    if deadline is not None and predicted_seconds(plan, programs, problem.costs) > deadline:
         return inf
+    return figure(problem, plan, programs)
+
+
+def figure(problem: Problem, plan: Plan, programs: Programs) -> float:
+    """What the problem's objective wants small: seconds of one inference (latency) or from one
+    result to the next (throughput), or joules of one (energy). Raises PlanError where nobody knows
+    the devices' watts."""
     if problem.objective == "throughput":
-        return predicted_interval(plan, programs, costs)
+        return predicted_interval(plan, programs, problem.costs)
     if problem.objective == "energy":
-        return predicted_joules(plan, programs, costs)
-    return predicted_seconds(plan, programs, costs)
+        return predicted_joules(plan, programs, problem.costs)
+    return predicted_seconds(plan, programs, problem.costs)
 
 
 def predicted_seconds(plan: Plan, programs: Programs, costs: Costs) -> float:
     """Mean seconds of an inference, some of them run one after the other."""
     script = make_script(plan, programs, costs)
+    first, second = simulate([Request(script)] * 2, costs).latencies
+    if abs(first - second) <= _EQUAL * first:
+        return first  # Nothing changes with time, as quotas and channels do.
     return statistics.fmean(simulate([Request(script)] * REQUESTS, costs).latencies)
 
 
@@ -42,29 +57,38 @@ def predicted_interval(plan: Plan, programs: Programs, costs: Costs) -> float:
     """Seconds from one result to the next, where several inferences are always in flight."""
     in_flight = IN_FLIGHT * max(1, len(plan.devices_used))
     script = make_script(plan, programs, costs)
-    ends = simulate([Request(script)] * (3 * in_flight), costs, in_flight=in_flight).ends
-    # The first ones begin with idle devices, the last ones leave them idle.
-    return (ends[-in_flight] - ends[in_flight]) / (len(ends) - 2 * in_flight)
+    requests = [Request(script)] * steady_requests(in_flight)
+    return steady_interval(simulate(requests, costs, in_flight=in_flight).ends, in_flight)
 
 
 def predicted_joules(plan: Plan, programs: Programs, costs: Costs) -> float:
     """Joules of an inference, all devices of the cluster idling through it, some of them run one
     after the other. Raises PlanError where a device's watts are not known."""
+    watts(costs)
+    script = make_script(plan, programs, costs)
+    spent = simulate([Request(script)] * REQUESTS, costs).energy
+    return sum(spent.values()) / REQUESTS
+
+
+def watts(costs: Costs) -> Mapping[str, Watts]:
+    """Power by computing device. Raises PlanError where that of one is not known."""
+    known = {}
     for device in costs.cluster.workers:
         if device.watts is None:
             raise PlanError(
                 f"device {device.name!r} has no watts, so nobody knows what energy it takes; "
                 "give watts: {idle: W, busy: W} in the cluster file"
             )
-    script = make_script(plan, programs, costs)
-    spent = simulate([Request(script)] * REQUESTS, costs).energy
-    return sum(spent.values()) / REQUESTS
+        known[device.name] = device.watts
+    return known
 
 
 def check_deadline(problem: Problem, best: float) -> None:
     """Raises PlanError where even the soonest plan, of ``best`` seconds, is too late."""
     if problem.deadline is not None and best > problem.deadline:
+        # Rounded up, so that who then gives it as the deadline has a plan.
+        reachable = ceil(best * 1e6) / 1e3
         raise PlanError(
-            f"no plan meets the deadline of {problem.deadline * 1e3:g} ms; "
-            f"the best reachable is {best * 1e3:.4g} ms"
+            f"the deadline of {problem.deadline * 1e3:.10g} ms is not met; "
+            f"the best reachable is {reachable:.10g} ms"
         )

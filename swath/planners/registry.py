@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Literal, Protocol
+from math import inf
+from typing import Any, Literal, Protocol, get_args
 
 from swath.cost import Costs
 from swath.errors import PlanError
@@ -30,12 +31,23 @@ class Problem:
 
     ``objective``: what is to be small: the seconds of one inference, those between the results of a
     stream of them, or the joules of one. ``deadline``: seconds that one inference may take then.
+    Raises PlanError for an objective that there is not, and for a deadline that is no time.
     """
 
     graph: Graph
     costs: Costs
     objective: Objective = "latency"
     deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.objective not in get_args(Objective):
+            known = ", ".join(get_args(Objective))
+            raise PlanError(f"objective {self.objective!r} is not known; use one of {known}")
+        if self.deadline is not None and not 0 < self.deadline < inf:
+            raise PlanError(
+                f"a deadline of {self.deadline * 1e3:g} ms is none; "
+                "give a time that an inference can take"
+            )
 
 
 class Planner(Protocol):
@@ -49,7 +61,8 @@ class Planner(Protocol):
 @dataclass(frozen=True)
 class PlannerInfo:
     """A planner as it is registered. ``target``: ``module:class``; options are keyword arguments
-    of the class. ``fewest``: computing devices without which it has no plan."""
+    of the class. ``objectives``: what it plans for, its first one unless told otherwise.
+    ``fewest``: computing devices without which it has no plan."""
 
     name: str
     target: str
@@ -60,6 +73,9 @@ class PlannerInfo:
     options: Mapping[str, str] = field(default_factory=dict)
     fewest: int = 1
 
+
+_NAMED = 5
+"""Planners that a refusal names instead, at most."""
 
 _REGISTRY: dict[str, PlannerInfo] = {}
 
@@ -77,20 +93,56 @@ def known_planners() -> tuple[PlannerInfo, ...]:
 
 
 def make_planner(name: str, **options: Any) -> Planner:
-    """The planner of this name. Raises PlanError for a name or an option that is not known."""
-    _load_entry_points()
-    info = _REGISTRY.get(name)
-    if info is None:
-        close = difflib.get_close_matches(name, _REGISTRY, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_REGISTRY)}"
-        raise PlanError(f"planner {name!r} is not known; {hint}")
+    """The planner of this name; asked for an objective that it does not plan for, it raises
+    PlanError. So does this for a name or an option that is not known."""
+    info = _info(name)
     for option in options:
         if option not in info.options:
             known = ", ".join(info.options) or "none"
             raise PlanError(f"planner {name!r} has no option {option!r}; its options: {known}")
     module, _, attribute = info.target.partition(":")
     planner: Planner = getattr(import_module(module), attribute)(**options)
-    return planner
+    return _Registered(info, planner)
+
+
+def check_objective(name: str, objective: Objective) -> None:
+    """Raises PlanError where the planner of this name does not plan for the objective, or where
+    there is no such planner."""
+    info = _info(name)
+    if objective not in info.objectives:
+        others = [other.name for other in known_planners() if objective in other.objectives]
+        raise PlanError(
+            f"planner {name!r} knows no objective {objective!r}; "
+            f"it plans for {', '.join(info.objectives)}"
+            + (f" (for {objective}: {', '.join(others[:_NAMED])})" if others else "")
+        )
+
+
+def first_objective(name: str) -> Objective:
+    """What the planner of this name plans for unless told otherwise."""
+    return _info(name).objectives[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    """A planner that is asked only for what it plans for."""
+
+    info: PlannerInfo
+    planner: Planner
+
+    def plan(self, problem: Problem) -> Plan:
+        check_objective(self.info.name, problem.objective)
+        return self.planner.plan(problem)
+
+
+def _info(name: str) -> PlannerInfo:
+    _load_entry_points()
+    info = _REGISTRY.get(name)
+    if info is None:
+        close = difflib.get_close_matches(name, _REGISTRY, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_REGISTRY)}"
+        raise PlanError(f"planner {name!r} is not known; {hint}")
+    return info
 
 
 @lru_cache(maxsize=1)

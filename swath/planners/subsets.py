@@ -10,7 +10,8 @@ from swath.graph.graph import Graph
 from swath.planners.layouts import Mode, Split
 
 _ALL_ORDERS = 3
-"""So many devices or fewer: every order of every subset."""
+_FEW_NODES = 24
+"""So many devices or fewer, for so many nodes or fewer: every order of every subset."""
 
 _ALL_SUBSETS = 4
 """So many devices or fewer: every subset, in the cluster's order."""
@@ -23,19 +24,36 @@ _SIZES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256
 
 
 def candidate_splits(graph: Graph, costs: Costs) -> tuple[Split, ...]:
-    """Splits by speed, and devices alone."""
+    """Devices alone, and groups that share by speed, or by how soon each has what it needs, has
+    computed it and has sent it."""
     ranked = _ranked(costs)
-    modes = _modes(graph)
-    speed = {name: costs.sustained(name) for name in ranked[0]}
     alone = dict.fromkeys(name for order in ranked for name in order[:_SINGLES])
-    return (
-        *(Split.alone(name) for name in alone),
-        *(
-            Split(mode, group, tuple(speed[name] for name in group))
-            for group in _groups(costs, ranked)
-            for mode in modes
-        ),
+    seconds = {name: _seconds(graph, costs, name) for name in ranked[0]}
+    weights = [{name: 1 / computing for name, (computing, _) in seconds.items()}]
+    if len(graph.nodes) <= _FEW_NODES:  # In a longer network inputs and outputs matter little.
+        weights.append({name: 1 / sum(both) for name, both in seconds.items()})
+    shared = (
+        Split(mode, group, _relative([by_device[name] for name in group]))
+        for group in _groups(graph, costs, ranked)
+        for mode in _modes(graph)
+        for by_device in weights
     )
+    return (*(Split.alone(name) for name in alone), *dict.fromkeys(shared))
+
+
+def _seconds(graph: Graph, costs: Costs, device: str) -> tuple[float, float]:
+    """(for computing everything, for moving all inputs there and all outputs back)."""
+    source = costs.cluster.source
+    given, made = (
+        sum(graph.tensors[name].nbytes for name in names) for names in (graph.inputs, graph.outputs)
+    )
+    moving = costs.transfer(source, device, given) + costs.transfer(device, source, made)
+    return max(sum(graph.node_flops), 1) / costs.sustained(device), moving
+
+
+def _relative(weights: Sequence[float]) -> tuple[float, ...]:
+    """The weights by the largest, to two digits: what differs less is the same split."""
+    return tuple(round(weight / max(weights), 2) or 0.01 for weight in weights)
 
 
 def _ranked(costs: Costs) -> tuple[tuple[str, ...], ...]:
@@ -52,10 +70,12 @@ def _ranked(costs: Costs) -> tuple[tuple[str, ...], ...]:
     return tuple(dict.fromkeys((tuple(by_speed), tuple(by_link))))
 
 
-def _groups(costs: Costs, ranked: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
+def _groups(
+    graph: Graph, costs: Costs, ranked: Sequence[Sequence[str]]
+) -> Iterator[tuple[str, ...]]:
     """Subsets of several devices, in the order of their places on the map."""
     names = tuple(device.name for device in costs.cluster.workers)
-    if len(names) <= _ALL_ORDERS:
+    if len(names) <= _ALL_ORDERS and len(graph.nodes) <= _FEW_NODES:
         for count in range(2, len(names) + 1):
             yield from itertools.permutations(names, count)
         return

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 
 from swath.cluster import Cluster, local_cluster
+from swath.cluster.profile import DeviceProfile
 from swath.cost import Costs, costs_for
 from swath.errors import FabricError, PlanError
 from swath.fabric.places import own_host
@@ -20,20 +22,24 @@ from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_devices, validate_memory, validate_plan
-from swath.planners import Problem
-from swath.planners.choosing import Choice, choose
+from swath.planners import Objective, Problem, first_objective
+from swath.planners.choosing import DEFAULT_PLANNER, Choice, choose
 from swath.planners.objective import predicted_seconds
-from swath.runtime.coordinator import Coordinator, Deployment
+from swath.runtime.coordinator import Coordinator, Deployment, Inputs, Outputs
 from swath.runtime.install import Progress
 from swath.runtime.knowing import (
+    Present,
     Step,
+    as_it_is,
     brief_profile,
     known_profiles,
     measured_links,
-    present_loads,
+    present_links,
+    present_state,
 )
 from swath.runtime.local import LocalWorkers
 from swath.runtime.plain import Milliseconds, PlainRuntime
+from swath.runtime.streaming import StreamReport, check_stream_memory, stream_report
 from swath.runtime.verify import compare, tolerance
 from swath.simulate import Request, make_script, simulate
 from swath.trace.trace import Trace
@@ -50,7 +56,8 @@ class RunReport:
     plain ONNX Runtime alone, interleaved with the former; None where it was not asked for, as are
     ``speedup`` and what compares the outputs. ``max_rel_diff``: to the output's largest magnitude.
     ``predicted``: milliseconds that the simulator expected of the plan, on average; None where
-    nobody asked it.
+    nobody asked it. ``stream``: of several requests in flight, where that was asked for.
+    ``present``: what the devices were at when that was expected of it.
     """
 
     outputs: Mapping[str, np.ndarray] = field(repr=False)
@@ -62,6 +69,8 @@ class RunReport:
     bit_exact: bool | None
     bytes_moved: int
     predicted: float | None = None
+    stream: StreamReport | None = None
+    present: tuple[Present, ...] = ()
 
     @property
     def speedup(self) -> float | None:
@@ -79,6 +88,8 @@ class ClusterSession:
         self.coordinator = coordinator
         self.cluster = cluster
         self._threads = threads
+        self.present: tuple[Present, ...] = ()
+        self._profiles: Mapping[str, DeviceProfile] | None = None
         self._costs: Costs | None = None
         self._deployed: dict[str, Deployment] = {}
 
@@ -93,25 +104,51 @@ class ClusterSession:
         self.close()
 
     def costs(self, step: Step = lambda text: None) -> Costs:
-        """What is known of the devices and links: found out when it is first asked for, measured in
-        some seconds where nothing is known, then kept.
-
-        ``step`` is told what is being done. Raises ClusterError for a profile that is another
-        device's or does not hold any more.
-        """
+        """What is known of the devices and links, as `look` found them when this was first asked
+        for or when it looked last; for `choose`, `plan` and what `run` expects."""
         if self._costs is None:
-            self._costs = self._find_out(step)
+            self.look(step)
+        assert self._costs is not None
         return self._costs
 
-    def _find_out(self, step: Step) -> Costs:
-        names = [device.name for device in self.cluster.workers]
-        profiles = known_profiles(self.coordinator, self.cluster, step)
-        return costs_for(self.cluster, profiles, present_loads(self.coordinator, names))
+    def look(self, step: Step = lambda text: None) -> tuple[Present, ...]:
+        """What the devices are at now: how busy others keep their CPUs, and how much memory is
+        free. Plans are made for that from now on.
 
-    def choose(self, graph: Graph, planner: str | None = None, **options: Any) -> Choice:
-        """A plan for this cluster and what is expected of it, with a planner by name and its
-        options; without: the default planner's, or one device where that is faster."""
-        return choose(Problem(graph, self.costs()), planner, **options)
+        The first time, profiles are found and links measured, in some seconds where nothing is
+        known, then kept. ``step`` is told what is being done. Raises ClusterError for a profile
+        that is another device's or does not hold any more, WorkerError and FabricError.
+        """
+        if self._profiles is None:
+            self._profiles = self._find_out(step)
+        self.present = self._look(step)
+        loads = {state.device: state.load for state in self.present}
+        self._costs = costs_for(as_it_is(self.cluster, self.present), self._profiles, loads)
+        return self.present
+
+    def _find_out(self, step: Step) -> Mapping[str, DeviceProfile]:
+        """Profiles by device; the links become those of now."""
+        profiles = known_profiles(self.coordinator, self.cluster, step)
+        self.cluster = present_links(self.coordinator, self.cluster, step)
+        return profiles
+
+    def _look(self, step: Step) -> tuple[Present, ...]:
+        names = [device.name for device in self.cluster.workers]
+        return present_state(self.coordinator, names, step)
+
+    def choose(
+        self,
+        graph: Graph,
+        planner: str | None = None,
+        *,
+        objective: Objective | None = None,
+        deadline: float | None = None,
+        **options: Any,
+    ) -> Choice:
+        """A plan for this cluster as `look` found it, and what is expected of it; the arguments are
+        those of `swath.api.choose`."""
+        asked = objective or first_objective(planner or DEFAULT_PLANNER)
+        return choose(Problem(graph, self.costs(), asked, deadline), planner, **options)
 
     def plan(self, graph: Graph, planner: str | None = None, **options: Any) -> Plan:
         """The plan of `choose`."""
@@ -156,15 +193,20 @@ class ClusterSession:
         timeout: float = 60.0,
         compare_with_single: bool = True,
         progress: Progress | None = None,
+        stream: int | None = None,
     ) -> RunReport:
         """Run a model ``repeat`` times on the cluster, in turn with plain ONNX Runtime.
 
-        ``inputs``: an array per input of the model; seeded random values unless given. Raises
+        ``inputs``: an array per input of the model; seeded random values unless given. ``stream``:
+        afterwards, run it at least so often again with so many requests in flight at once. Raises
         SwathError's kin, each with one line that names the thing and the mend.
         """
         arrays = random_inputs(graph) if inputs is None else inputs
         plan = plan or self.plan(graph, planner)
+        here = self._here(plan)
         deployment = self.deploy(graph, plan, progress)
+        if stream is not None:
+            check_stream_memory(plan, deployment.programs, stream)
         costs = self.costs()  # Measured, if they are, while nothing else is.
         plain = PlainRuntime(graph, self._threads) if compare_with_single else None
         outputs = deployment.run(arrays, timeout)  # Once to warm up: first touches, lazy sessions.
@@ -176,7 +218,14 @@ class ClusterSession:
                 single.append(plain.timed(arrays)[1])
             outputs, seconds = deployment.timed(arrays, timeout)
             split.append(seconds)
-        differences = [compare(name, outputs[name], reference[name]) for name in reference]
+        made = [outputs]
+        streamed = None
+        if stream is not None:  # Its memory is touched for the first time before it is measured.
+            made += deployment.stream(itertools.repeat(arrays, stream), stream, timeout)
+            streamed = stream_report(deployment, here, costs, arrays, stream, repeat, timeout)
+        differences = [
+            compare(name, outputs[name], reference[name]) for outputs in made for name in reference
+        ]
         return RunReport(
             outputs=outputs,
             plan=plan,
@@ -186,8 +235,27 @@ class ClusterSession:
             max_rel_diff=max((d.relative for d in differences), default=None),
             bit_exact=all(d.bit_exact for d in differences) if differences else None,
             bytes_moved=deployment.programs.bytes_moved,
-            predicted=predicted_seconds(self._here(plan), deployment.programs, costs) * 1e3,
+            predicted=predicted_seconds(here, deployment.programs, costs) * 1e3,
+            stream=streamed,
+            present=self.present,
         )
+
+    def stream(
+        self,
+        graph: Graph,
+        inputs: Iterable[Inputs],
+        in_flight: int,
+        *,
+        plan: Plan | None = None,
+        timeout: float = 60.0,
+    ) -> Iterator[Outputs]:
+        """Run a model on many inputs, at most ``in_flight`` of them at once: their outputs, in
+        their order. The next inputs are taken when there is room for them; see
+        `swath.runtime.coordinator.Deployment.stream`. Raises as `run` does."""
+        plan = plan or self.plan(graph)
+        deployment = self.deploy(graph, plan)
+        check_stream_memory(plan, deployment.programs, in_flight)
+        return deployment.stream(inputs, in_flight, timeout)
 
     def record(
         self,
@@ -234,7 +302,7 @@ class LocalCluster(ClusterSession):
     def close(self) -> None:
         self._workers.close()
 
-    def _find_out(self, step: Step) -> Costs:
+    def _find_out(self, step: Step) -> Mapping[str, DeviceProfile]:
         # Workers are equal and so are their links; measuring each would only add noise.
         names = self._workers.names
         profile = brief_profile(self.coordinator, names, step)
@@ -242,17 +310,23 @@ class LocalCluster(ClusterSession):
         self.cluster = replace(
             self.cluster, default_link=next(iter(links.values()), self.cluster.default_link)
         )
-        return costs_for(self.cluster, dict.fromkeys(names, profile))
+        return dict.fromkeys(names, profile)
+
+    def _look(self, step: Step) -> tuple[Present, ...]:
+        # They share this machine: what one sees all of them see.
+        first, *others = self._workers.names
+        (state,) = present_state(self.coordinator, [first], step)
+        return state, *(replace(state, device=name) for name in others)
 
 
 class _FoundCluster(ClusterSession):
     """Workers that no file describes: what joins them is measured."""
 
-    def _find_out(self, step: Step) -> Costs:
+    def _find_out(self, step: Step) -> Mapping[str, DeviceProfile]:
         names = [device.name for device in self.cluster.workers]
         links = measured_links(self.coordinator, names, step)
         self.cluster = replace(self.cluster, links=links)
-        return super()._find_out(step)
+        return known_profiles(self.coordinator, self.cluster, step)
 
 
 def connect(

@@ -8,25 +8,29 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from swath.errors import FabricError, WorkerError
+from swath.errors import FabricError, InputError, WorkerError
 from swath.fabric.fabric import Answer, Arrival, Change, Event, Fabric
 from swath.fabric.frame import Frame, Kind
 from swath.graph.graph import Graph
 from swath.plan.program import Programs
 from swath.runtime.inputs import check_inputs
-from swath.runtime.install import CONTROL_TIMEOUT, Progress, bring, hear
+from swath.runtime.install import COMMIT_TIMEOUT, CONTROL_TIMEOUT, Progress, bring, hear
 from swath.runtime.recorder import Recorder, clock
 from swath.runtime.recording import collect_recorded, measured_trace, start_recording
 from swath.runtime.scatter import Gathering, Scatter
 from swath.runtime.worker import Join, Key
 from swath.trace.trace import Trace
+
+Inputs = Mapping[str, np.ndarray]
+Outputs = dict[str, np.ndarray]
 
 JOIN_TIMEOUT = 5.0
 """Seconds for a worker to be there when a plan is installed."""
@@ -55,6 +59,7 @@ class Coordinator:
     def __init__(self, join: Join) -> None:
         self._requests: dict[Key, _Request] = {}
         self._installed: dict[str, frozenset[str]] = {}
+        self._reserved: dict[str, int] = {}
         self._salt = secrets.token_hex(8)
         self._closed = False
         self._numbers = itertools.count(1)
@@ -131,6 +136,7 @@ class Coordinator:
                     self._tell_to_drop(version, devices)
                     raise
                 self._scatters[version] = Scatter(programs)
+                self._reserved[version] = 1
                 self._installed[version] = devices
         return Deployment(self, programs, graph)
 
@@ -142,6 +148,7 @@ class Coordinator:
         """Have the workers forget a plan; weights stay with them."""
         version = self._version(programs)
         self._scatters.pop(version, None)
+        self._reserved.pop(version, None)
         for answer in self._tell_to_drop(version, self._installed.pop(version, frozenset())):
             answer.result()
 
@@ -157,9 +164,33 @@ class Coordinator:
                 answers.append(self.fabric.ask(device, "drop", text, CONTROL_TIMEOUT))
         return answers
 
+    def reserve(self, programs: Programs, requests: int) -> None:
+        """Have the workers make memory for so many requests in flight at once.
+
+        Raises WorkerError where one has not so much, or the plan is not installed, and FabricError.
+        """
+        version = self._version(programs)
+        self._check_installed(version)
+        if requests <= self._reserved.get(version, 1):
+            return
+        text = json.dumps({"version": version, "requests": requests}).encode()
+        asked = [
+            self.fabric.ask(device, "reserve", text, COMMIT_TIMEOUT)
+            for device in programs.by_device
+        ]
+        for answer in asked:
+            answer.result()
+        self._reserved[version] = requests
+
+    def _check_installed(self, version: str) -> None:
+        if version not in self._installed:
+            raise WorkerError(
+                "a worker of the plan has gone, or the plan was dropped; install it again"
+            )
+
     # Requests
 
-    def begin(self, programs: Programs, inputs: Mapping[str, np.ndarray]) -> int:
+    def begin(self, programs: Programs, inputs: Inputs) -> int:
         """Send a request's inputs to the workers; its number. Raises WorkerError or FabricError
         where a worker has gone."""
         number = next(self._numbers)
@@ -167,10 +198,9 @@ class Coordinator:
         request = _Request(Gathering(programs), self._recorders.get(version))
         self._requests[version, number] = request
         try:
-            if version not in self._installed:
-                raise request.error or WorkerError(
-                    "a worker of the plan has gone, or the plan was dropped; install it again"
-                )
+            if request.error is not None:
+                raise request.error
+            self._check_installed(version)
             with self._sending:
                 self._send_inputs(programs, inputs, version, number)
         except BaseException:
@@ -179,9 +209,7 @@ class Coordinator:
             raise
         return number
 
-    def _send_inputs(
-        self, programs: Programs, inputs: Mapping[str, np.ndarray], version: str, number: int
-    ) -> None:
+    def _send_inputs(self, programs: Programs, inputs: Inputs, version: str, number: int) -> None:
         recorder = self._requests[version, number].recorder
         start = 0.0 if recorder is None else clock()
         for outgoing in self._scatters[version].messages(inputs):
@@ -195,7 +223,7 @@ class Coordinator:
             if not program.incoming:
                 self.fabric.send(device, Frame(Kind.BEGIN, 0, number, version, 0))
 
-    def finish(self, programs: Programs, number: int, timeout: float) -> dict[str, np.ndarray]:
+    def finish(self, programs: Programs, number: int, timeout: float) -> Outputs:
         """The outputs of a request. Raises WorkerError where a worker failed or went away, and
         FabricError where the time is up; the request is then withdrawn everywhere, as it is when
         the wait is interrupted."""
@@ -213,6 +241,12 @@ class Coordinator:
             raise
         finally:
             del self._requests[version, number]
+
+    def withdraw(self, programs: Programs, number: int) -> None:
+        """Nobody wants the outputs of this request any more."""
+        version = self._version(programs)
+        if self._requests.pop((version, number), None) is not None:
+            self._cancel(programs, version, number)
 
     def _cancel(self, programs: Programs, version: str, number: int) -> None:
         with self._sending:
@@ -340,28 +374,60 @@ class Deployment:
         """Whether requests can be made: False once one of its workers has gone."""
         return self._coordinator.is_installed(self.programs)
 
-    def run(self, inputs: Mapping[str, np.ndarray], timeout: float = 60.0) -> dict[str, np.ndarray]:
+    def run(self, inputs: Inputs, timeout: float = 60.0) -> Outputs:
         """One request: every output by name.
 
         ``inputs`` must have the model's names, shapes and types; raises InputError otherwise,
         WorkerError where a worker fails, FabricError after ``timeout`` seconds.
         """
-        checked = check_inputs(self._graph, inputs)
-        number = self._coordinator.begin(self.programs, checked)
-        made = self._coordinator.finish(self.programs, number, timeout)
-        return {name: self._output(name, made, checked) for name in self._graph.outputs}
+        return self._end(*self._begin(inputs), timeout)
 
-    def timed(
-        self, inputs: Mapping[str, np.ndarray], timeout: float = 60.0
-    ) -> tuple[dict[str, np.ndarray], float]:
+    def stream(
+        self, inputs: Iterable[Inputs], in_flight: int, timeout: float = 60.0
+    ) -> Iterator[Outputs]:
+        """Many requests, at most ``in_flight`` of them at once: their outputs, in their order.
+
+        The next inputs are taken when there is room for them, so that a slow taker of outputs, or a
+        slow worker, slows down what is taken in. Errors are those of `run`, ``timeout`` being what
+        the next outputs may take; WorkerError too where a worker lacks the memory. After an error,
+        or when nobody takes the outputs any more, what is in flight is withdrawn.
+        """
+        if in_flight < 1:
+            raise InputError(f"{in_flight} requests in flight are no stream; give 1 or more")
+        self._coordinator.reserve(self.programs, in_flight)
+        return self._streamed(iter(inputs), in_flight, timeout)
+
+    def _streamed(
+        self, inputs: Iterator[Inputs], in_flight: int, timeout: float
+    ) -> Iterator[Outputs]:
+        begun: deque[tuple[int, Inputs]] = deque()
+        try:
+            for arrays in inputs:
+                begun.append(self._begin(arrays))
+                if len(begun) == in_flight:
+                    yield self._end(*begun.popleft(), timeout)
+            while begun:
+                yield self._end(*begun.popleft(), timeout)
+        finally:
+            for number, _ in begun:
+                self._coordinator.withdraw(self.programs, number)
+
+    def _begin(self, inputs: Inputs) -> tuple[int, Inputs]:
+        """The number of a request, and its inputs as they were sent."""
+        checked = check_inputs(self._graph, inputs)
+        return self._coordinator.begin(self.programs, checked), checked
+
+    def _end(self, number: int, inputs: Inputs, timeout: float) -> Outputs:
+        made = self._coordinator.finish(self.programs, number, timeout)
+        return {name: self._output(name, made, inputs) for name in self._graph.outputs}
+
+    def timed(self, inputs: Inputs, timeout: float = 60.0) -> tuple[Outputs, float]:
         """`run`, and the seconds from the input arrays to the output arrays."""
         start = time.perf_counter()
         outputs = self.run(inputs, timeout)
         return outputs, time.perf_counter() - start
 
-    def record(
-        self, inputs: Mapping[str, np.ndarray], requests: int = 1, timeout: float = 60.0
-    ) -> Trace:
+    def record(self, inputs: Inputs, requests: int = 1, timeout: float = 60.0) -> Trace:
         """What happens when on every device during `run`, ``requests`` times, one after another.
 
         Recording itself takes time, some microseconds per tile and message.
@@ -373,9 +439,7 @@ class Deployment:
 
         return self._coordinator.record(self.programs, work)
 
-    def _output(
-        self, name: str, made: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
+    def _output(self, name: str, made: Outputs, inputs: Inputs) -> np.ndarray:
         """An output that the workers made, or an input or constant handed through."""
         if name in made:
             return made[name]

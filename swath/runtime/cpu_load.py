@@ -18,11 +18,10 @@ from typing import Self
 
 import psutil
 
+from swath.runtime.own_groups import CGROUP_ROOT, OWN_CGROUP, group_paths, upwards, words
+
 HORIZON = 0.3
 """Seconds over which the figure is smoothed: what happened longer ago hardly counts."""
-
-CGROUP_ROOT = Path("/sys/fs/cgroup")
-OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,37 +36,20 @@ def own_group(root: Path = CGROUP_ROOT, membership: Path = OWN_CGROUP) -> Group 
     """This process's control group, or the nearest above it that limits the CPU; None where none
     does. Version 2 has ``cpu.max`` and ``cpu.stat``, version 1 ``cpu.cfs_quota_us`` and
     ``cpuacct.usage``."""
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    paths = {}
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        paths.update(dict.fromkeys(controllers.split(","), path.strip("/")))
-    for folder in _upwards(root, paths.get("")):
-        cpus = _ratio(*_words(folder / "cpu.max")[:2])
+    paths = group_paths(membership)
+    for folder in upwards(root, paths.get("")):
+        cpus = _ratio(*words(folder / "cpu.max")[:2])
         if cpus is not None and (folder / "cpu.stat").exists():
             return Group(partial(_unified_seconds, folder / "cpu.stat"), cpus)
     accounting = paths.get("cpuacct")
     for controller in ("cpu", "cpu,cpuacct"):
-        for folder in _upwards(root / controller, paths.get("cpu")):
-            quota = _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
+        for folder in upwards(root / controller, paths.get("cpu")):
+            quota = words(folder / "cpu.cfs_quota_us") + words(folder / "cpu.cfs_period_us")
             cpus = _ratio(*quota)
             usage = _usage_file(root, folder, root / controller, accounting)
             if cpus is not None and usage is not None:
                 return Group(partial(_accounted_seconds, usage), cpus)
     return None
-
-
-def _upwards(root: Path, path: str | None) -> list[Path]:
-    """The folder of a group and those above it, up to the root; inside a container the group's
-    path may not be visible, and the root is the group."""
-    if path is None:
-        return []
-    folder = root / path
-    found = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
-    return [each for each in found if each.is_dir()]
 
 
 def _usage_file(root: Path, folder: Path, base: Path, accounting: str | None) -> Path | None:
@@ -79,13 +61,6 @@ def _usage_file(root: Path, folder: Path, base: Path, accounting: str | None) ->
         return None
     apart = root / "cpuacct" / folder.relative_to(base) / "cpuacct.usage"
     return apart if apart.exists() else None
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").split()
-    except OSError:
-        return []
 
 
 def _ratio(quota: str = "", period: str = "") -> float | None:

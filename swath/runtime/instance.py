@@ -32,6 +32,11 @@ class BoundStep:
     buffers: list[memoryview] = field(default_factory=list)
 
 
+def instance_bytes(program: Program) -> int:
+    """What each request in flight takes of a device's memory: its arrays, and its messages."""
+    return layout(program).nbytes + sum(message.nbytes for message in program.messages.values())
+
+
 class Instance:
     """Arrays, landing places of messages, and bound steps.
 

@@ -24,7 +24,7 @@ from swath.plan.program import COORDINATOR, Compute, Program
 from swath.plan.transport import program_from_json
 from swath.runtime.blobs import BlobStore
 from swath.runtime.executor import Executor, Outgoing
-from swath.runtime.instance import Instance
+from swath.runtime.instance import Instance, instance_bytes
 from swath.runtime.profiling.answers import Answers
 from swath.runtime.profiling.machine import machine_to_json
 from swath.runtime.recorder import Recorder, boot_id, clock, spans_to_json
@@ -39,6 +39,9 @@ Join = Callable[[Land], Fabric]
 Key = tuple[str, int]
 """(version of the programs, number of the request)."""
 
+KEPT = 4
+"""Requests whose memory stays for those to come, where nobody has reserved more."""
+
 REMEMBERED = 4096
 """Requests that were withdrawn and whose late messages are still recognised."""
 
@@ -51,13 +54,15 @@ _OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "BFCArena", "Unable 
 
 @dataclass(slots=True)
 class Installed:
-    """A program on this device. ``coordinator``: the member who wants the results;
-    ``recorder``: notes what happens when, where that was asked for."""
+    """A program on this device. ``coordinator``: the member who wants the results; ``idle``: memory
+    of requests that are over, for the next; ``reserved``: how many may be in flight at once, as far
+    as memory was looked after; ``recorder``: notes what happens when, where that was asked for."""
 
     program: Program
     coordinator: str
     sessions: dict[int, Session] = field(default_factory=dict)
     idle: list[Instance] = field(default_factory=list)
+    reserved: int = 1
     recorder: Recorder | None = None
 
     def receiver_of(self, outgoing: Outgoing) -> str:
@@ -204,7 +209,8 @@ class Worker:
             return
         if executor.is_done:
             del self._active[key]
-            installed.idle.append(executor.instance)
+            if len(installed.idle) < max(KEPT, installed.reserved):
+                installed.idle.append(executor.instance)
 
     def _run_step(self, installed: Installed, key: Key, executor: Executor) -> None:
         recorder = installed.recorder
@@ -246,6 +252,7 @@ class Worker:
             "install": self._install,
             "store": self._blobs.take,
             "commit": self._commit,
+            "reserve": self._reserve,
             "drop": lambda payload: self._drop(json.loads(payload)["version"]),
             "clock": lambda payload: {"seconds": clock()},
             "record": self._record,
@@ -282,6 +289,7 @@ class Worker:
             "memory_bytes": self._memory or psutil.virtual_memory().total,
             "engine": f"onnxruntime {onnxruntime.__version__}",
             "machine": machine_to_json(),
+            "free_memory_bytes": self._obtainable_memory(),
             "load": self._load.sample(),
             "cpus": self._load.cpus,
             "boot_id": boot_id(),
@@ -309,10 +317,22 @@ class Worker:
             if needed > free:
                 raise MemoryError(f"{needed >> 20} MiB needed, {free >> 20} MiB free")
 
-    def _free_memory(self) -> int:
-        import psutil
+    def _obtainable_memory(self) -> int:
+        """Bytes that a plan could have: what is free, and what is kept though nobody uses it."""
+        used = {
+            (weight.digest, weight.region): weight.nbytes
+            for installed in self._installed.values()
+            for step in installed.program.steps
+            if isinstance(step, Compute)
+            for weight in step.weights.values()
+        }
+        unused = self._blobs.weights.nbytes - sum(used.values())
+        return self._free_memory() + max(0, unused)
 
-        free = int(psutil.virtual_memory().available)
+    def _free_memory(self) -> int:
+        from swath.runtime.free_memory import free_memory
+
+        free = free_memory()
         if self._memory is None:
             return free
         return max(0, min(free, self._memory - (_resident_bytes() - self._resident_at_start)))
@@ -334,6 +354,22 @@ class Worker:
             raise
         self._blobs.forget(version)
         return None
+
+    def _reserve(self, payload: bytes) -> None:
+        """Make memory for so many requests in flight at once."""
+        data = json.loads(payload)
+        installed, wanted = self._installed[str(data["version"])], int(data["requests"])
+        more = wanted - installed.reserved
+        if more <= 0:
+            return
+        needed, free = more * instance_bytes(installed.program), self._free_memory()
+        if needed > free:
+            raise MemoryError(
+                f"{wanted} requests in flight need {needed >> 20} MiB more, {free >> 20} MiB free"
+            )
+        while len(installed.idle) < wanted:
+            installed.idle.append(self._instance(installed))
+        installed.reserved = wanted
 
     def _session(self, step: Compute) -> Session:
         """The session of a tile; tiles of the same model and weights share one."""

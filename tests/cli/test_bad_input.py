@@ -134,7 +134,11 @@ def test_plans_that_do_not_fit(refused, plan_file):
         (["plan", SMALL], "--cluster FILE or --local N"),
         (["plan", SMALL, "--cluster", "none.yaml"], "none.yaml"),
         (["plan", SMALL, "--local", "2", "--objective", "energy"], "it plans for latency"),
-        (["plan", SMALL, "--local", "2", "--deadline", "5"], "--deadline"),
+        (["plan", SMALL, "--local", "2", "--deadline", "0"], "--deadline 0: give the milliseconds"),
+        (
+            ["plan", SMALL, "--local", "2", "--planner", "pico", "--objective", "latency"],
+            "it plans for throughput",
+        ),
         (["worker", "--listen", "somewhere"], "write e.g. tcp/"),
         (["worker", "--threads", "no"], "--threads"),
         (["worker", "--memory", "much"], "1GiB"),

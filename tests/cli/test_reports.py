@@ -131,7 +131,7 @@ def test_plan_writes_a_plan_that_verify_and_run_take(swath, tmp_path):
     assert made["predicted_ms"] > 0
     said = swath("simulate", "p.json", "--cluster", "cluster.yaml", "--json").json
     assert said["latency_ms"] == pytest.approx(made["predicted_ms"])
-    assert made["lower_bound_ms"] is None
+    assert 0 < made["lower_bound_ms"] <= made["predicted_ms"]
     assert made["plan_ms"] > 0
     assert made["devices_used"] == ["pi-a", "pi-b"]
     assert made["stages"] == len(library.load_plan(tmp_path / "p.json").stages)
@@ -196,6 +196,8 @@ def test_compare_shows_every_planner_or_why_it_has_no_plan(swath, tmp_path):
     rows = {row["planner"]: row for row in outcome.json["rows"]}
     assert set(rows) == {info.name for info in known_planners()}
     assert "add devices" in rows.pop("halp")["reason"]
+    assert "'pico' knows no objective 'latency'" in rows.pop("pico")["reason"]
+    assert "more than its limit" in rows.pop("brute-force")["reason"]
     for row in rows.values():
         assert row["predicted_ms"] > 0
         assert set(row) >= {
@@ -208,3 +210,42 @@ def test_compare_shows_every_planner_or_why_it_has_no_plan(swath, tmp_path):
     for word in ("whole", "modnn", "speed-up", "redundant", "picture: ", "halp: halp needs"):
         assert word in table.stdout
     assert "dpfp" not in table.stdout
+
+
+POWERED = CLUSTER.replace("memory: 1GiB}", "memory: 1GiB, watts: {idle: 1, busy: 4}}")
+
+
+def test_compare_by_another_objective(swath, tmp_path):
+    (tmp_path / "cluster.yaml").write_text(POWERED)
+    compare = ("compare", SMALL, "--cluster", "cluster.yaml")
+    streaming = swath(*compare, "--planners", "whole,pico,even", "--objective", "throughput",
+                      "--json").json  # fmt: skip
+    rows = {row["planner"]: row for row in streaming["rows"]}
+    assert streaming["objective"] == "throughput"
+    assert "it plans for latency" in rows["even"]["reason"]
+    for name in ("whole", "pico"):
+        assert 0 < rows[name]["interval_ms"] <= rows[name]["predicted_ms"]
+        assert rows[name]["energy_j"] is None
+    assert rows["pico"]["speedup"] == pytest.approx(
+        rows["whole"]["interval_ms"] / rows["pico"]["interval_ms"]
+    )
+    table = swath(*compare, "--planners", "whole,coedge,even", "--objective", "energy")
+    for word in ("energy", " J", "coedge", "even: planner 'even' knows no objective 'energy'"):
+        assert word in table.stdout
+
+
+def test_plan_for_energy_under_a_deadline(swath, tmp_path):
+    (tmp_path / "cluster.yaml").write_text(POWERED)
+    plan = ("plan", SMALL, "--cluster", "cluster.yaml", "--planner", "whole", "--objective",
+            "energy")  # fmt: skip
+    found = swath(*plan, "--deadline", "10000", "--json").json
+    assert found["objective"] == "energy"
+    assert found["energy_j"] > 0
+    assert found["interval_ms"] is None
+    assert found["predicted_ms"] <= 10000
+    refused = swath(*plan, "--deadline", "0.01", "--json")
+    assert refused.status == 2
+    assert "the deadline of 0.01 ms is not met; the best reachable is" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    said = swath("plan", SMALL, "--cluster", "cluster.yaml", "--planner", "pico")
+    assert "from result to result" in said.stdout, "what pico is for"

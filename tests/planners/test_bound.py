@@ -12,7 +12,7 @@ from swath.planners import Problem, known_planners
 from swath.planners.bound import lower_bound
 from swath.planners.comparing import Outcome, compare
 
-MODELS = ("vgg11", "resnet18", "mobilenet_v3_small", "squeezenet")
+MODELS = ("vgg11", "mobilenet_v3_small", "squeezenet", "resnet18")
 
 
 def cluster(count: int, mbit: float, latency: float = 1e-3, **fields: str) -> Cluster:
@@ -21,7 +21,10 @@ def cluster(count: int, mbit: float, latency: float = 1e-3, **fields: str) -> Cl
 
 
 @pytest.mark.parametrize("fields", [{}, {"network": "shared"}, {"network": "star", "hub": "d0"}])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model",
+    [*(pytest.param(model, marks=pytest.mark.slow) for model in MODELS[:-1]), MODELS[-1]],
+)
 def test_no_plan_is_below_it(model, fields):
     problem = Problem(
         swath.load(f"zoo:{model}@64x64"), nominal_costs(cluster(4, 10_000, 0.0, **fields))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -11,9 +12,11 @@ import swath
 from swath.cluster import Cluster, Device, Link
 from swath.cost import nominal_costs
 from swath.errors import PlanError
+from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.planners import PlannerInfo, Problem, make_planner, registry
 from swath.planners.comparing import Outcome, Refusal, compare
+from swath.planners.objective import score
 
 CLUSTER = Cluster(
     (Device("a", gflops=5), Device("b", gflops=5)), "a", default_link=Link(1.25e7, 1e-3)
@@ -63,6 +66,29 @@ def test_who_has_no_plan_says_why_and_the_others_go_on(problem, others):
     assert found["impossible"] == Refusal("this method knows chains only")
     assert found["slow"] == Refusal("not done within 0.3 s; give it more with --budget")
     assert isinstance(found["whole"], Outcome)
+
+
+def test_each_is_weighed_by_the_objective_or_says_that_it_does_not_know_it(problem):
+    streaming = replace(problem, objective="throughput")
+    found = dict(compare(streaming, ["whole", "even", "pico"]))
+    assert found["even"].reason.startswith(
+        "planner 'even' knows no objective 'throughput'; it plans for latency (for throughput: "
+    )
+    assert found["pico"].figure < found["pico"].predicted
+    assert found["whole"].figure == score(
+        streaming, found["whole"].plan, compile_plan(found["whole"].plan)
+    )
+
+
+def test_who_misses_the_deadline_says_what_it_can_do(problem):
+    found = dict(compare(problem, ["whole", "even", "dpfp"]))
+    limit = sorted(outcome.predicted for outcome in found.values())[1]
+    bound = dict(compare(replace(problem, deadline=limit), list(found)))
+    for name, outcome in found.items():
+        if outcome.predicted > limit:
+            assert "the best reachable is" in bound[name].reason
+        else:
+            assert bound[name].predicted == outcome.predicted
 
 
 def test_outside_of_the_main_thread_nobody_is_interrupted(problem):

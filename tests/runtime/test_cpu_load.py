@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from swath.runtime.cpu_load import CGROUP_ROOT, CpuLoad, own_group
+from swath.runtime.cpu_load import CpuLoad, own_group
+from swath.runtime.own_groups import CGROUP_ROOT
 
 
 @dataclass

@@ -206,8 +206,12 @@ def test_room_is_made_by_dropping_what_nobody_uses(threads, monkeypatch):
     first.drop(PROGRAMS)
     blobs = cluster.workers["a"]._blobs
     assert blobs.weights.nbytes > 0
-    free = iter([0, 1 << 40])
-    monkeypatch.setattr(cluster.workers["a"], "_free_memory", lambda: next(free))
+    held = blobs.weights.nbytes
+    monkeypatch.setattr(
+        cluster.workers["a"],
+        "_free_memory",
+        lambda: 0 if blobs.weights.nbytes == held else 1 << 40,
+    )
     other = chain_graph(layers=1, channels=2)
     programs = compile_plan(two_devices(other))
     deployment = first.install(programs, other)
@@ -227,3 +231,22 @@ def test_hello_tells_what_others_use_of_the_cpu(cluster):
     said = cluster.coordinator().hello("a")
     assert 0 <= said["load"] <= 1
     assert said["cpus"] > 0
+
+
+def test_hello_tells_what_memory_a_plan_could_have(threads):
+    """What is kept though nobody uses it counts, what a plan uses does not."""
+    cluster = threads("a", "b", memory=64 << 20)
+    coordinator = cluster.coordinator()
+    worker = cluster.workers["a"]
+
+    def beyond_free(free=10 << 20):
+        worker._free_memory = lambda: free
+        return coordinator.hello("a")["free_memory_bytes"] - free
+
+    assert beyond_free() == 0
+    coordinator.install(PROGRAMS, GRAPH)
+    assert beyond_free() == 0
+    coordinator.drop(PROGRAMS)
+    assert beyond_free() == worker._blobs.weights.nbytes > 0
+    del worker._free_memory
+    assert 0 < coordinator.hello("a")["free_memory_bytes"] <= 64 << 20

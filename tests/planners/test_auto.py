@@ -1,0 +1,106 @@
+"""Our own planner: never worse than the referee and the published ones, and within its memory."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+import swath
+from swath.cluster import Cluster, Device, Link
+from swath.cost import nominal_costs
+from swath.errors import PlanError
+from swath.plan.compile import compile_plan
+from swath.plan.memory import peak_memory
+from swath.plan.plan import Plan
+from swath.planners import Problem, known_planners, make_planner
+from swath.planners.bound import lower_bound
+from swath.planners.comparing import Outcome, compare
+from swath.planners.objective import predicted_seconds
+from swath.runtime.clusters import random_inputs
+from swath.runtime.verify import verify_plan
+from tests.planners.small import Instance, instances
+
+SMALL = tuple(instances(120))
+
+
+def seconds(plan: Plan, problem: Problem) -> float:
+    return predicted_seconds(plan, compile_plan(plan), problem.costs)
+
+
+def against_the_referee(instance: Instance) -> None:
+    problem = instance.problem
+    best = make_planner("brute-force", **instance.options).plan(problem)
+    ours = make_planner("auto").plan(problem)
+    assert seconds(ours, problem) <= 1.01 * seconds(best, problem)
+    assert lower_bound(problem) <= min(seconds(ours, problem), seconds(best, problem))
+
+
+@pytest.mark.parametrize("instance", SMALL[::10], ids=lambda instance: instance.name)
+def test_it_finds_what_exhaustion_finds(instance):
+    against_the_referee(instance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "instance", [each for place, each in enumerate(SMALL) if place % 10], ids=lambda i: i.name
+)
+def test_it_finds_what_exhaustion_finds_in_many_cases(instance):
+    against_the_referee(instance)
+
+
+def cluster(speeds: tuple[float, ...], mbit: float, **fields: str) -> Cluster:
+    devices = tuple(Device(f"d{place}", gflops=speed) for place, speed in enumerate(speeds))
+    return Cluster(devices, "d0", default_link=Link(mbit * 125e3, 1e-3), **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("model", "described"),
+    [
+        ("resnet18@64x64", cluster((5, 5, 5, 5), 100)),
+        ("vgg11@64x64", cluster((2, 9, 4), 20, network="shared")),
+        pytest.param(
+            "mobilenet_v3_small@128x128",
+            cluster((5, 1, 3, 8, 2), 1000, network="star", hub="d0"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("googlenet@64x64", cluster((5, 50), 300), marks=pytest.mark.slow),
+    ],
+    ids=["resnet18", "vgg11", "mobilenet", "googlenet"],
+)
+def test_no_other_planner_is_faster(model, described):
+    problem = Problem(swath.load(f"zoo:{model}"), nominal_costs(described))
+    names = [info.name for info in known_planners() if "latency" in info.objectives]
+    found = {n: o.predicted for n, o in compare(problem, names) if isinstance(o, Outcome)}
+    assert len(found) > 10
+    assert found["auto"] <= 1.005 * min(found.values())
+
+
+def limited(described: Cluster, nbytes: int) -> Cluster:
+    devices = tuple(dataclasses.replace(d, memory=nbytes) for d in described.devices)
+    return dataclasses.replace(described, devices=devices)
+
+
+def test_it_stays_within_little_memory():
+    """No device could hold the model; together they can."""
+    graph = swath.load("zoo:vgg11@64x64")
+    limit = 6 * graph.weight_bytes // 10
+    described = limited(cluster((5, 5, 5, 5), 1000), limit)
+    plan = make_planner("auto").plan(Problem(graph, nominal_costs(described)))
+    assert len(plan.devices_used) > 1
+    assert max(peak_memory(compile_plan(plan)).values()) <= limit
+    assert verify_plan(plan, graph, random_inputs(graph)).within_tolerance
+
+
+def test_memory_that_no_plan_fits_is_refused():
+    graph = swath.load("zoo:vgg11@64x64")
+    described = limited(cluster((5, 5), 1000), graph.weight_bytes // 20)
+    with pytest.raises(PlanError, match=r"device 'd\d' needs \d+ MiB for its tiles but has"):
+        make_planner("auto").plan(Problem(graph, nominal_costs(described)))
+
+
+def test_many_devices_for_few_rows():
+    graph = swath.load("zoo:squeezenet@64x64")
+    problem = Problem(graph, nominal_costs(cluster((5.0,) * 40, 1000)))
+    plan = make_planner("auto").plan(problem)
+    assert seconds(plan, problem) <= seconds(make_planner("whole").plan(problem), problem)
