@@ -50,8 +50,8 @@ def validate_memory(plan: Plan, programs: Programs) -> None:
         need = peaks.get(device.name, 0)
         if device.memory is not None and need > device.memory:
             raise PlanError(
-                f"device {device.name!r} needs {need / 2**20:.0f} MiB for its tiles but has "
-                f"{device.memory / 2**20:.0f} MiB; use more devices or a smaller input"
+                f"device {device.name!r} needs {need / 2**20:.0f} MiB of memory for its tiles but "
+                f"has {device.memory / 2**20:.0f} MiB; use more devices or a smaller input"
             )
 
 

@@ -95,7 +95,9 @@ def test_it_stays_within_little_memory():
 def test_memory_that_no_plan_fits_is_refused():
     graph = swath.load("zoo:vgg11@64x64")
     described = limited(cluster((5, 5), 1000), graph.weight_bytes // 20)
-    with pytest.raises(PlanError, match=r"device 'd\d' needs \d+ MiB for its tiles but has"):
+    with pytest.raises(
+        PlanError, match=r"device 'd\d' needs \d+ MiB of memory for its tiles but has"
+    ):
         make_planner("auto").plan(Problem(graph, nominal_costs(described)))
 
 

@@ -186,7 +186,7 @@ def test_memory_decides():
     plan = BruteForce(2, "rows,channels").plan(tight)
     validate_memory(plan, compile_plan(plan))
     assert len(plan.devices_used) == 2
-    with pytest.raises(PlanError, match=r"device '.' needs .* MiB for its tiles but has"):
+    with pytest.raises(PlanError, match=r"device '.' needs .* MiB of memory for its tiles but has"):
         BruteForce(2, "rows").plan(problem(2, two(5, memory=1000)))
 
 

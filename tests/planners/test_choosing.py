@@ -60,11 +60,11 @@ def test_one_device_that_is_too_small_is_not_taken():
     small = tuple(replace(device, memory=(least + most) // 2) for device in DEVICES)
     cramped = nominal_costs(replace(costs.cluster, devices=small))
     assert choose(Problem(graph, cramped)).plan.planner == "even"
-    with pytest.raises(PlanError, match=r"needs .* MiB for its tiles but has"):
+    with pytest.raises(PlanError, match=r"needs .* MiB of memory for its tiles but has"):
         choose(Problem(graph, cramped), "whole")
     tiny = tuple(replace(device, memory=1 << 20) for device in DEVICES)
     nowhere = nominal_costs(replace(costs.cluster, devices=tiny))
-    with pytest.raises(PlanError, match=r"needs .* MiB for its tiles but has 1 MiB"):
+    with pytest.raises(PlanError, match=r"needs .* MiB of memory for its tiles but has 1 MiB"):
         choose(Problem(graph, nowhere))
 
 

@@ -212,6 +212,6 @@ def test_a_device_that_is_too_small_is_left_out():
 
 
 def test_no_memory_anywhere_is_refused_in_one_line():
-    with pytest.raises(PlanError, match=r"needs .* MiB for its tiles but has") as error:
+    with pytest.raises(PlanError, match=r"needs .* MiB of memory for its tiles but has") as error:
         planned(narrowing(4, 96, 4), cluster(1, 1, memory=1000))
     assert "\n" not in str(error.value)

@@ -64,7 +64,7 @@ def test_one_with_memory_enough():
         )
         assert chosen(devices, 1e9) == ("c",), "the strong one is too small"
     both = tuple(replace(device, memory=tight) for device in STRONG[1:])
-    with pytest.raises(PlanError, match=r"needs .* MiB for its tiles but has 1 MiB"):
+    with pytest.raises(PlanError, match=r"needs .* MiB of memory for its tiles but has 1 MiB"):
         chosen(both, 1e9)
 
 

@@ -31,6 +31,10 @@ from swath.graph.load import load_onnx
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.planners import Problem, make_planner
+from swath.planners.assembling import assemble
+from swath.planners.fusing import Segment
+from swath.planners.layouts import Layouts, Split
+from swath.planners.survey import primary
 from swath.runtime.profiling.kept import kept_path
 from swath.simulate import Request, make_script, simulate
 
@@ -91,7 +95,8 @@ def alone(priced: Priced, take: Take) -> Cooling:
     settings: list[Setting] = ["engine", "free", "rationed"]
     begun, stopped = [], []
     for probe in ALONE:
-        problem, plan = _planned(probe, "whole", priced)
+        problem = _problem(probe, priced)
+        plan = _at_source(problem)
         # In turn, for the machine itself is not as fast at any time.
         found = take(problem.graph, plan, settings * ROUNDS)
         engine, free, rationed = (statistics.median(found[turn::3]) for turn in range(3))
@@ -109,17 +114,23 @@ def together(known: Cooling, priced: Priced, take: Take) -> Cooling:
     settings: list[Setting] = ["engine", "rationed"]
     measured = []
     for probe in SPLIT:
-        problem, split = _planned(probe, "even", priced)
+        problem = _problem(probe, priced)
+        split = make_planner("even").plan(problem)
         found = take(problem.graph, split, settings * ROUNDS)
         engine, rationed = statistics.median(found[::2]), statistics.median(found[1::2])
         measured.append((split, rationed / engine * _computing(problem)))
     return _fitted("waited", known, measured, priced)
 
 
-def _planned(probe: str, planner: str, priced: Priced) -> tuple[Problem, Plan]:
-    graph = load_onnx(zoo.build(probe, 224, 224))
-    problem = Problem(graph, _unshaped(priced(NOTHING, True)))
-    return problem, make_planner(planner).plan(problem)
+def _problem(probe: str, priced: Priced) -> Problem:
+    return Problem(load_onnx(zoo.build(probe, 224, 224)), _unshaped(priced(NOTHING, True)))
+
+
+def _at_source(problem: Problem) -> Plan:
+    """All of it where the coordinator is."""
+    split = Split.alone(primary(problem.costs))
+    segment = Segment(0, len(problem.graph.nodes), split)
+    return assemble("whole", problem, Layouts(problem.graph), [segment])
 
 
 def _computing(problem: Problem) -> float:
