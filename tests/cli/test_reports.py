@@ -179,8 +179,8 @@ def test_weights_of_ones_own(swath, tmp_path):
 
 def test_help_names_every_command(swath):
     text = swath("--help").stdout
-    for command in ("demo", "run", "verify", "inspect", "plan", "simulate", "planners",
-                    "worker", "devices", "profile", "cluster"):  # fmt: skip
+    for command in ("demo", "run", "verify", "inspect", "plan", "simulate", "compare", "sweep",
+                    "planners", "worker", "devices", "profile", "cluster", "lab"):  # fmt: skip
         assert f" {command} " in text
     assert swath().stdout == text
 
