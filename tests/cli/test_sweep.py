@@ -100,8 +100,9 @@ def test_ctrl_c_keeps_what_is_done(swath, marked, tmp_path, eventually, jobs):
         f"swath: stopped after {len(kept)} of 96 scenarios, which are kept; "
         "run the same again to go on\n"
     )
-    done = swath(*asked, "--planners", "whole", "--jobs", jobs, "--json").json
-    assert done["already_there"] == sum(row["planner"] == "whole" for row in kept) > 0
+    first = kept[0]["planner"]  # Of several processes any may be the first to have a row.
+    done = swath(*asked, "--planners", first, "--jobs", jobs, "--json").json
+    assert done["already_there"] == sum(row["planner"] == first for row in kept) > 0
     assert all(row in table(tmp_path / "t.csv") for row in kept)
 
 
