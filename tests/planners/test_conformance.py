@@ -55,7 +55,7 @@ def plan_of(info: PlannerInfo, problem: Problem) -> Plan | None:
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [*MODELS[:-1], pytest.param(MODELS[-1], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("info", known_planners(), ids=lambda info: info.name)
 def test_a_planner_keeps_its_promises(info, model, cluster):
     graph = graph_of(model)

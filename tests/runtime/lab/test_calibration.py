@@ -73,6 +73,7 @@ def taken(known: DeviceProfile, truth: Cooling) -> Take:
     return take
 
 
+@pytest.mark.slow
 def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     runs: list[Sequence[Setting]] = []
