@@ -185,7 +185,7 @@ def _run(
 ) -> None:
     """Add the rows that are not there yet; whatever ends it, what is done is kept."""
     todo = remaining(asked, finished)
-    done, saved = 0, time.monotonic()
+    saved = time.monotonic()
     try:
         with (
             Display(quiet=quiet) as display,
@@ -194,24 +194,28 @@ def _run(
             display.step(f"{len(todo)} scenarios to go")
             for row in rows:
                 finished[row.key] = row
-                done += 1
                 display.step(
-                    f"{done} of {len(todo)}: {row.planner} on {row.model}, {row.cluster}, "
-                    f"{row.network}"
+                    f"{_done(todo, finished)} of {len(todo)}: {row.planner} on {row.model}, "
+                    f"{row.cluster}, {row.network}"
                 )
                 if time.monotonic() - saved > SAVE_EVERY:
                     save_rows(finished.values(), output)
                     saved = time.monotonic()
     except KeyboardInterrupt:
         print(
-            f"swath: stopped after {done} of {len(todo)} scenarios, which are kept; "
-            "run the same again to go on",
+            f"swath: stopped after {_done(todo, finished)} of {len(todo)} scenarios, which are "
+            "kept; run the same again to go on",
             file=sys.stderr,
         )
         raise
     finally:
-        if done:
+        if _done(todo, finished):
             save_rows(_in_order(asked, finished), output)
+
+
+def _done(todo: Sequence[Scenario], finished: Mapping[Key, Row]) -> int:
+    """How many have a row; counted, for an interrupt comes at any time."""
+    return len(todo) - len(remaining(todo, finished))
 
 
 def _in_order(asked: Sequence[Scenario], finished: Mapping[Key, Row]) -> list[Row]:
