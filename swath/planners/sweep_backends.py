@@ -10,8 +10,9 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 from swath.errors import FabricError, PlanError
@@ -20,23 +21,21 @@ from swath.planners.sweeping import Loader, Row, Scenario, run_scenario
 Backend = Literal["loky", "dask", "ray"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
+_PACKAGES: Mapping[Backend, str] = {"dask": "distributed", "ray": "ray"}
+"""What must be installed besides."""
+
 _ROUND = 8
 """Scenarios for each of Ray's processes at a time: joblib hands out Ray's results all at once."""
 
 
 def check_backend(backend: Backend) -> None:
     """Raises PlanError, with the mend, where the package is not installed."""
-    try:
-        if backend == "dask":
-            import distributed  # noqa: F401
-        elif backend == "ray":
-            import ray.util.joblib  # noqa: F401
-    except ImportError as error:
-        package = (error.name or backend).partition(".")[0]
+    package = _PACKAGES.get(backend)
+    if package is not None and find_spec(package) is None:
         raise PlanError(
             f"--backend {backend} needs {package}, which is not installed; "
             f"pip install 'swath[{backend}]'"
-        ) from None
+        )
 
 
 def sweep(

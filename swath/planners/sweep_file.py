@@ -9,6 +9,7 @@ import csv
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, fields
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,11 @@ def check_file(path: Path) -> None:
     where pyarrow is not installed."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: a sweep is written as .parquet or .csv; end the name so")
-    if _is_parquet(path):
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError:
-            raise InputError(
-                f"{path}: Parquet needs pyarrow, which is not installed; "
-                "pip install 'swath[parquet]', or write a .csv"
-            ) from None
+    if _is_parquet(path) and find_spec("pyarrow") is None:
+        raise InputError(
+            f"{path}: Parquet needs pyarrow, which is not installed; "
+            "pip install 'swath[parquet]', or write a .csv"
+        )
 
 
 def load_rows(path: Path) -> dict[Key, Row]:

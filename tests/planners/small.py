@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
 from onnx import helper
 
 from swath.cluster import Cluster, Device, Link, Watts
+from swath.cluster.cluster import Network
 from swath.cost import nominal_costs
 from swath.graph.load import load_onnx
 from swath.planners import Problem
@@ -85,7 +86,7 @@ def _cluster(rng: np.random.Generator, devices: int) -> Cluster:
     if rng.random() < 0.15:
         source = "eye"
         workers.append(Device("eye", compute=False, watts=watts))
-    network = str(rng.choice(["switch", "switch", "shared", "star"]))
+    network = cast(Network, str(rng.choice(["switch", "switch", "shared", "star"])))
     names = [worker.name for worker in workers]
     links = {}
     if rng.random() < 0.3:
@@ -95,7 +96,7 @@ def _cluster(rng: np.random.Generator, devices: int) -> Cluster:
     return Cluster(
         tuple(workers),
         source,
-        network,  # type: ignore[arg-type]
+        network,
         _link(rng),
         links,
         names[int(rng.integers(len(names)))] if network == "star" else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -49,9 +50,9 @@ def test_it_finds_what_exhaustion_finds_in_many_cases(instance):
     against_the_referee(instance)
 
 
-def cluster(speeds: tuple[float, ...], mbit: float, **fields: str) -> Cluster:
+def cluster(speeds: tuple[float, ...], mbit: float, **fields: Any) -> Cluster:
     devices = tuple(Device(f"d{place}", gflops=speed) for place, speed in enumerate(speeds))
-    return Cluster(devices, "d0", default_link=Link(mbit * 125e3, 1e-3), **fields)  # type: ignore[arg-type]
+    return Cluster(devices, "d0", default_link=Link(mbit * 125e3, 1e-3), **fields)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import swath
@@ -15,9 +17,9 @@ from swath.planners.comparing import Outcome, compare
 MODELS = ("vgg11", "mobilenet_v3_small", "squeezenet", "resnet18")
 
 
-def cluster(count: int, mbit: float, latency: float = 1e-3, **fields: str) -> Cluster:
+def cluster(count: int, mbit: float, latency: float = 1e-3, **fields: Any) -> Cluster:
     devices = tuple(Device(f"d{place}", gflops=3 + 2 * (place % 3)) for place in range(count))
-    return Cluster(devices, "d0", default_link=Link(mbit * 125e3, latency), **fields)  # type: ignore[arg-type]
+    return Cluster(devices, "d0", default_link=Link(mbit * 125e3, latency), **fields)
 
 
 @pytest.mark.parametrize("fields", [{}, {"network": "shared"}, {"network": "star", "hub": "d0"}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,17 +37,17 @@ def some(count: int) -> tuple[Instance, ...]:
     return tuple(islice(instances(), count))
 
 
-def two(mbit: float = 1000, memory: int | None = None, **fields: object) -> Cluster:
+def two(mbit: float = 1000, memory: int | None = None, **fields: Any) -> Cluster:
     watts = Watts(idle=1.0, busy=20.0)
     devices = (
         Device("a", gflops=5, watts=watts, memory=memory),
         Device("b", gflops=8, watts=watts, memory=memory),
     )
-    return Cluster(devices, "a", default_link=Link(mbit * 125e3, 1e-4), **fields)  # type: ignore[arg-type]
+    return Cluster(devices, "a", default_link=Link(mbit * 125e3, 1e-4), **fields)
 
 
-def problem(layers: int, cluster: Cluster, **fields: object) -> Problem:
-    return Problem(chain_graph(layers, 64, 24), nominal_costs(cluster), **fields)  # type: ignore[arg-type]
+def problem(layers: int, cluster: Cluster, **fields: Any) -> Problem:
+    return Problem(chain_graph(layers, 64, 24), nominal_costs(cluster), **fields)
 
 
 def seconds_of(plan: Plan, of: Problem) -> float:

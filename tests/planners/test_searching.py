@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -31,11 +33,11 @@ SPLITS = (
 )
 
 
-def cluster(mbit: float = 1000, **fields: str) -> Cluster:
+def cluster(mbit: float = 1000, **fields: Any) -> Cluster:
     devices = tuple(
         Device(name, gflops=5 * weight) for name, weight in zip(NAMES, UNEVEN, strict=True)
     )
-    return Cluster(devices, "a", default_link=Link(mbit * 125e3, 1e-3), **fields)  # type: ignore[arg-type]
+    return Cluster(devices, "a", default_link=Link(mbit * 125e3, 1e-3), **fields)
 
 
 def hulls(graph: Graph, position: int, made: Region, name: str) -> Region | None:

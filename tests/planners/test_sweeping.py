@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -35,9 +36,9 @@ TWO = Cluster((Device("a", gflops=5), Device("b", gflops=5)), "a", default_link=
 SCENARIO = Scenario(MODEL, "two", TWO, "even")
 
 
-def row(planner: str, **figures: object) -> Row:
+def row(planner: str, **figures: Any) -> Row:
     known = Row("id", MODEL, "2x5", "switch", 2, 100.0, planner, 30.0)
-    return replace(known, **figures)  # type: ignore[arg-type]
+    return replace(known, **figures)
 
 
 def test_all_combinations_are_there_once():
