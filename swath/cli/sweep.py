@@ -24,11 +24,11 @@ from swath.cluster.cluster import Cluster, Network
 from swath.errors import ClusterError, InputError, ModelError, PlanError
 from swath.planners import known_planners, make_planner
 from swath.planners.comparing import BUDGET
-from swath.planners.sweep_backends import Backend, check_backend
-from swath.planners.sweep_backends import sweep as run_sweep
-from swath.planners.sweep_curves import Standing, speedup_panels, standings
-from swath.planners.sweep_file import check_file, load_rows, save_rows
-from swath.planners.sweeping import (
+from swath.planners.sweep.backends import Backend, check_backend
+from swath.planners.sweep.backends import sweep as run_sweep
+from swath.planners.sweep.curves import Standing, speedup_panels, standings
+from swath.planners.sweep.file import check_file, load_rows, save_rows
+from swath.planners.sweep.sweeping import (
     UNEVEN_GFLOPS,
     Key,
     Row,

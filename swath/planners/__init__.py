@@ -1,6 +1,7 @@
 """Planners: (graph, cluster, costs, objective) -> plan. One file per method, registered by name.
 
-May import everything below: ops, graph, engine, cluster, cost, plan, simulate.
+Published methods and their families stand under `methods`, what they build with under `building`, ours
+under `auto`, many comparisons at once under `sweep`.
 """
 
 import swath.planners.catalogue

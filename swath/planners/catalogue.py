@@ -7,7 +7,7 @@ from swath.planners.registry import PlannerInfo, register_planner
 register_planner(
     PlannerInfo(
         "whole",
-        "swath.planners.whole:Whole",
+        "swath.planners.methods.whole:Whole",
         "one device alone, the one that is best at it",
         splits=("nothing",),
         objectives=("latency", "throughput", "energy"),
@@ -16,7 +16,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "even",
-        "swath.planners.even:Even",
+        "swath.planners.methods.even:Even",
         "shares by device speed; layers fused while a recomputed halo is cheaper than an exchange",
         splits=("rows", "cols", "grid", "channels", "batch"),
         options={
@@ -27,7 +27,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "dpfp",
-        "swath.planners.dpfp:Dpfp",
+        "swath.planners.methods.dpfp:Dpfp",
         "fused blocks of rows by dynamic programming, halos exchanged between neighbours",
         paper="Li et al., ICC 2022 and Computer Networks 2022",
         splits=("rows",),
@@ -37,7 +37,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "modnn",
-        "swath.planners.modnn:Modnn",
+        "swath.planners.methods.modnn:Modnn",
         "every layer in strips of rows, gathered and handed out again by a leader",
         paper="Mao et al., DATE 2017",
         splits=("rows",),
@@ -46,7 +46,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "neurosurgeon",
-        "swath.planners.neurosurgeon:Neurosurgeon",
+        "swath.planners.methods.neurosurgeon:Neurosurgeon",
         "one cut: the beginning on the source, the rest on one other device",
         paper="Kang et al., ASPLOS 2017",
         splits=("nothing",),
@@ -55,7 +55,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "edgeld",
-        "swath.planners.edgeld:Edgeld",
+        "swath.planners.methods.edgeld:Edgeld",
         "convolutions between pools in balanced columns on followers, the rest on the leader",
         paper="Xue et al., HPCC 2020",
         splits=("cols",),
@@ -64,7 +64,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "deepslicing",
-        "swath.planners.deepslicing:DeepSlicing",
+        "swath.planners.methods.deepslicing:DeepSlicing",
         "rows in proportion to speed, synchronised every few layers",
         paper="Zhang et al., TPDS 2021",
         splits=("rows",),
@@ -73,7 +73,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "deepthings",
-        "swath.planners.deepthings:DeepThings",
+        "swath.planners.methods.deepthings:DeepThings",
         "the first layers fused into cells of a grid that idle devices take, the rest on one",
         paper="Zhao et al., TCAD 2018",
         splits=("grid",),
@@ -86,7 +86,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "hu-split",
-        "swath.planners.hu_split:HuSplit",
+        "swath.planners.methods.hu_split:HuSplit",
         "every layer by rows so that all are done at the same time, in closed form",
         paper="Hu et al., JPDC 2024",
         splits=("rows",),
@@ -96,7 +96,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "halp",
-        "swath.planners.halp:Halp",
+        "swath.planners.methods.halp:Halp",
         "a host computes what two others both need, so that sending hides behind computing",
         paper="Li et al., ICC 2022",
         splits=("rows",),
@@ -106,7 +106,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "fpm",
-        "swath.planners.fpm:Fpm",
+        "swath.planners.methods.ofpm.fpm:Fpm",
         "each layer on one device or in equal slices on several, and who gathers it: shortest path",
         paper="Shen, thesis 2023; OfpCNN, Yang et al., TPDS 2023",
         splits=("rows",),
@@ -115,7 +115,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "opm",
-        "swath.planners.opm:Opm",
+        "swath.planners.methods.ofpm.opm:Opm",
         "every layer on all devices, slices as high as devices and links allow",
         paper="Shen, thesis 2023; OfpCNN, Yang et al., TPDS 2023",
         splits=("rows",),
@@ -124,7 +124,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "ofpm",
-        "swath.planners.ofpm:Ofpm",
+        "swath.planners.methods.ofpm.ofpm:Ofpm",
         "opm's slices on fpm's shortest path",
         paper="Shen, thesis 2023; OfpCNN, Yang et al., TPDS 2023",
         splits=("rows",),
@@ -133,7 +133,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "aofl",
-        "swath.planners.aofl:Aofl",
+        "swath.planners.methods.aofl:Aofl",
         "the best runs of layers to fuse into equal cells of a grid, through a gateway",
         paper="Zhou et al., SEC 2019",
         splits=("grid",),
@@ -142,7 +142,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "iop",
-        "swath.planners.iop:Iop",
+        "swath.planners.methods.iop:Iop",
         "pairs of operators, output channels of one and input channels of the next, then one sum",
         paper="Interleaved Operator Partitioning, arXiv 2409.07693",
         splits=("output channels", "input channels"),
@@ -151,7 +151,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "coedge",
-        "swath.planners.coedge:CoEdge",
+        "swath.planners.methods.coedge.coedge:CoEdge",
         "the same shares of rows of every map, found by a linear program under a deadline",
         paper="Zeng et al., ToN 2021",
         splits=("rows",),
@@ -161,7 +161,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "pico",
-        "swath.planners.pico:Pico",
+        "swath.planners.methods.pico.pico:Pico",
         "a pipeline of groups of devices, each of which splits a run of layers by rows",
         paper="Yang et al., TMC 2023",
         splits=("rows",),
@@ -171,7 +171,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "auto",
-        "swath.planners.auto:Auto",
+        "swath.planners.auto.auto:Auto",
         "ours: the best cuts, splits, subsets and shares that are found, chosen by simulation",
         splits=("rows", "cols", "channels", "batch"),
         objectives=("latency", "throughput", "energy"),
@@ -180,7 +180,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "edgeci",
-        "swath.planners.edgeci:EdgeCI",
+        "swath.planners.methods.edgeci.edgeci:EdgeCI",
         "rows by auction to devices with time and room, on the best sequence of fused blocks",
         paper="Chen et al., TOIT 2024",
         splits=("rows",),
@@ -189,7 +189,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "awas",
-        "swath.planners.awas:Awas",
+        "swath.planners.methods.edgeci.awas:Awas",
         "edgeci's auction alone, on what lies between two pools, or single layers or modules",
         paper="Chen et al., TOIT 2024",
         splits=("rows",),
@@ -198,7 +198,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "awas-greedy",
-        "swath.planners.awas_greedy:AwasGreedy",
+        "swath.planners.methods.edgeci.awas_greedy:AwasGreedy",
         "the same blocks in chunks of rows, each to the lowest bid",
         paper="Chen et al., TOIT 2024",
         splits=("rows",),
@@ -207,7 +207,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "dpfl",
-        "swath.planners.dpfl:Dpfl",
+        "swath.planners.methods.edgeci.dpfl:Dpfl",
         "edgeci's fusing alone: the best sequence of fused blocks, in equal shares",
         paper="Chen et al., TOIT 2024",
         splits=("rows",),
@@ -216,7 +216,7 @@ register_planner(
 register_planner(
     PlannerInfo(
         "brute-force",
-        "swath.planners.brute_force:BruteForce",
+        "swath.planners.methods.brute_force:BruteForce",
         "the optimum of small instances: everything is tried on virtual time",
         splits=("rows", "cols", "channels"),
         objectives=("latency", "throughput", "energy"),

@@ -15,7 +15,7 @@ from swath.cluster.cluster import Network
 from swath.cost import nominal_costs
 from swath.graph.load import load_onnx
 from swath.planners import Problem
-from swath.planners.brute_force import BruteForce
+from swath.planners.methods.brute_force import BruteForce
 from tests.tiles import make_model
 
 MOST_PLANS = 3600

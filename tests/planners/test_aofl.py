@@ -15,10 +15,10 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.program import COORDINATOR
 from swath.planners import Problem, make_planner
-from swath.planners.assembling import assemble
-from swath.planners.fusing import Segment, candidate_cuts
-from swath.planners.gathering import merged
-from swath.planners.layouts import Layouts, Split
+from swath.planners.building.assembling import assemble
+from swath.planners.building.fusing import Segment, candidate_cuts
+from swath.planners.building.gathering import merged
+from swath.planners.building.layouts import Layouts, Split
 from swath.planners.objective import predicted_seconds
 from tests.plan.plans import chain_graph
 

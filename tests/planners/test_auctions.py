@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from swath.planners.auctions import auctioned
+from swath.planners.methods.edgeci.auctions import auctioned
 
 
 def squares(values):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.planners.balancing import equal_finish, rebalanced
+from swath.planners.building.balancing import equal_finish, rebalanced
 
 PACES = st.lists(st.floats(1e-4, 1e-1), min_size=1, max_size=6)
 

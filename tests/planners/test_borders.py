@@ -10,7 +10,7 @@ from swath.cost import Costs, nominal_costs
 from swath.plan.compile import compile_plan
 from swath.plan.program import Compute, Send
 from swath.plan.validate import validate_plan
-from swath.planners.borders import borders_first
+from swath.planners.building.borders import borders_first
 from swath.runtime.verify import verify_plan
 from tests.plan.plans import ROWS, chain_graph, layer_plan, two_devices
 

@@ -20,10 +20,10 @@ from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_memory, validate_plan
 from swath.planners import Problem, make_planner
-from swath.planners.assembling import assemble
-from swath.planners.brute_force import BruteForce, _Space
-from swath.planners.fusing import candidate_cuts
-from swath.planners.layouts import Mode
+from swath.planners.building.assembling import assemble
+from swath.planners.building.fusing import candidate_cuts
+from swath.planners.building.layouts import Mode
+from swath.planners.methods.brute_force import BruteForce, _Space
 from swath.planners.objective import predicted_seconds, score
 from swath.runtime.clusters import random_inputs
 from swath.runtime.verify import verify_plan

@@ -17,8 +17,8 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.program import COORDINATOR
 from swath.planners import Problem, make_planner
+from swath.planners.methods.coedge.row_shares import layers_of, row_shares
 from swath.planners.objective import predicted_joules, predicted_seconds
-from swath.planners.row_shares import layers_of, row_shares
 
 LINK = Link(125e6, 1e-4)
 

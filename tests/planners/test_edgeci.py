@@ -21,15 +21,15 @@ from swath.plan.plan import Plan
 from swath.plan.program import COORDINATOR, Compute
 from swath.plan.validate import validate_memory, validate_plan
 from swath.planners import Problem, make_planner
-from swath.planners.awas import by_auction, over_fixed_blocks
-from swath.planners.dpfl import equally, over_best_blocks
-from swath.planners.fusing import Segment
-from swath.planners.layouts import Split
-from swath.planners.master import Master
+from swath.planners.building.fusing import Segment
+from swath.planners.building.layouts import Split
+from swath.planners.building.weighing import parts_of
+from swath.planners.methods.edgeci.awas import by_auction, over_fixed_blocks
+from swath.planners.methods.edgeci.dpfl import equally, over_best_blocks
+from swath.planners.methods.edgeci.master import Master
+from swath.planners.methods.edgeci.row_blocks import RowBlocks
+from swath.planners.methods.edgeci.units import fixed_cuts, unit_cuts
 from swath.planners.objective import predicted_seconds
-from swath.planners.row_blocks import RowBlocks
-from swath.planners.units import fixed_cuts, unit_cuts
-from swath.planners.weighing import parts_of
 
 ALL = ("edgeci", "awas", "awas-greedy", "dpfl")
 RESNET = "zoo:resnet18@64x64"

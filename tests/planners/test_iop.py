@@ -20,8 +20,8 @@ from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_memory, validate_plan
 from swath.planners import Problem, make_planner
-from swath.planners.iop import _between, _runs
-from swath.planners.layouts import Split
+from swath.planners.building.layouts import Split
+from swath.planners.methods.iop import _between, _runs
 from swath.planners.objective import predicted_seconds
 from swath.runtime.clusters import random_inputs
 from swath.runtime.verify import unsplit, verify_plan

@@ -17,12 +17,12 @@ from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
 from swath.plan.program import COORDINATOR
 from swath.planners import Problem, make_planner
-from swath.planners.assembling import assemble
-from swath.planners.fusing import Segment
-from swath.planners.gathering import merged
-from swath.planners.layouts import Layouts, Split
+from swath.planners.building.assembling import assemble
+from swath.planners.building.fusing import Segment
+from swath.planners.building.gathering import merged
+from swath.planners.building.layouts import Layouts, Split
+from swath.planners.methods.ofpm.slices import equal_slices, layers_of
 from swath.planners.objective import predicted_seconds
-from swath.planners.slices import equal_slices, layers_of
 from tests.plan.plans import chain_graph
 
 METHODS = ("fpm", "opm", "ofpm")

@@ -16,9 +16,9 @@ from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.planners import Problem, make_planner
-from swath.planners.fusing import candidate_cuts
+from swath.planners.building.fusing import candidate_cuts
+from swath.planners.methods.pico.pieces import LONGEST_PIECE, piece_cuts
 from swath.planners.objective import predicted_interval, predicted_seconds
-from swath.planners.pieces import LONGEST_PIECE, piece_cuts
 
 
 @cache

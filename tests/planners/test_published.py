@@ -15,7 +15,7 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.program import COORDINATOR
 from swath.planners import Problem, make_planner
-from swath.planners.fusing import candidate_cuts
+from swath.planners.building.fusing import candidate_cuts
 from swath.planners.objective import predicted_seconds
 
 
@@ -78,9 +78,9 @@ def test_neurosurgeon_finds_the_best_of_all_cuts(mbit):
 
 
 def two_parts(problem: Problem, cut: int) -> Plan:
-    from swath.planners.assembling import assemble
-    from swath.planners.fusing import Segment
-    from swath.planners.layouts import Layouts, Split
+    from swath.planners.building.assembling import assemble
+    from swath.planners.building.fusing import Segment
+    from swath.planners.building.layouts import Layouts, Split
 
     whole = len(problem.graph.nodes)
     parts = [(0, cut, "weak"), (cut, whole, "strong")]

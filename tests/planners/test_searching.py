@@ -15,13 +15,13 @@ from swath.ops import Region
 from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
 from swath.planners import Problem
-from swath.planners.assembling import assemble
-from swath.planners.layouts import Layouts, Split
+from swath.planners.auto.searching import Search
+from swath.planners.auto.subsets import candidate_splits
+from swath.planners.building.assembling import assemble
+from swath.planners.building.layouts import Layouts, Split
+from swath.planners.building.strips import Strips
+from swath.planners.building.tables import Tables
 from swath.planners.objective import predicted_seconds
-from swath.planners.searching import Search
-from swath.planners.strips import Strips
-from swath.planners.subsets import candidate_splits
-from swath.planners.tables import Tables
 
 NAMES = ("a", "b", "c")
 UNEVEN = (1.0, 2.5, 0.4)

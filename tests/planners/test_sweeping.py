@@ -18,10 +18,10 @@ from swath.errors import InputError, ModelError, PlanError
 from swath.planners import Problem
 from swath.planners.bound import lower_bound
 from swath.planners.comparing import Outcome, compare
-from swath.planners.sweep_backends import check_backend, sweep
-from swath.planners.sweep_curves import speedup_panels, standings
-from swath.planners.sweep_file import check_file, load_rows, save_rows
-from swath.planners.sweeping import (
+from swath.planners.sweep.backends import check_backend, sweep
+from swath.planners.sweep.curves import speedup_panels, standings
+from swath.planners.sweep.file import check_file, load_rows, save_rows
+from swath.planners.sweep.sweeping import (
     Row,
     Scenario,
     remaining,

@@ -17,7 +17,7 @@ from swath.cost import Cooling, Costs, Quota, nominal_costs
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan, PlanDevice
 from swath.plan.program import Compute, Programs
-from swath.planners.even import Even
+from swath.planners.methods.even import Even
 from swath.planners.registry import Problem
 from swath.simulate import Request, make_script, redundant_flops_share, simulate
 from swath.simulate.parties import Processor

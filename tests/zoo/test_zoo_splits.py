@@ -16,7 +16,7 @@ from onnx import numpy_helper
 import swath
 from swath import zoo
 from swath.graph.load import load_onnx
-from swath.planners.layouts import MODES
+from swath.planners.building.layouts import MODES
 
 COUNTS = range(2, 8)
 SIZE = 64

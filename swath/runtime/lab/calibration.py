@@ -31,10 +31,10 @@ from swath.graph.load import load_onnx
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.planners import Problem, make_planner
-from swath.planners.assembling import assemble
-from swath.planners.fusing import Segment
-from swath.planners.layouts import Layouts, Split
-from swath.planners.survey import primary
+from swath.planners.building.assembling import assemble
+from swath.planners.building.fusing import Segment
+from swath.planners.building.layouts import Layouts, Split
+from swath.planners.building.survey import primary
 from swath.runtime.profiling.kept import kept_path
 from swath.simulate import Request, make_script, simulate
 

@@ -1,0 +1,1 @@
+"""Ours: a search over cuts, splits, subsets and shares."""

@@ -1,0 +1,161 @@
+"""Plans as a search sees them, judged by simulation and bettered change by change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from math import inf
+
+from swath.errors import PlanError
+from swath.graph.reductions import ReductionSplit, split_reductions
+from swath.plan.compile import compile_plan
+from swath.plan.plan import Plan
+from swath.plan.validate import validate_memory
+from swath.planners.building.assembling import assemble
+from swath.planners.building.borders import borders_first
+from swath.planners.building.fusing import Segment, candidate_cuts
+from swath.planners.building.layouts import Layouts, Split
+from swath.planners.objective import score
+from swath.planners.registry import Problem
+
+_MOST = 600
+_WORK = 100_000
+"""Changes are tried until their number times the square of that of all tiles' nodes comes to this,
+but not more than `_MOST`: so short plans, which are judged in a millisecond, are bettered for a
+while, and long ones hardly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plan in a few words. ``with_borders``: tiles that others wait for are cut, their borders
+    computed first; ``leader``: as in `assemble`."""
+
+    segments: tuple[Segment, ...]
+    reductions: tuple[ReductionSplit, ...] = ()
+    with_borders: bool = False
+    leader: str | None = None
+
+
+class Judge:
+    """Candidates for one problem: their plans, and how good those are."""
+
+    def __init__(self, planner: str, problem: Problem) -> None:
+        self.problem = problem
+        self.refusal: PlanError | None = None
+        self._planner = planner
+        self._layouts = lru_cache(maxsize=None)(
+            lambda reductions: Layouts(split_reductions(problem.graph, reductions))
+        )
+        self.plan = lru_cache(maxsize=1024)(self._plan)
+        self.score = lru_cache(maxsize=None)(self._score)
+
+    def _plan(self, candidate: Candidate) -> Plan:
+        layouts = self._layouts(candidate.reductions)
+        plan = assemble(
+            self._planner, self.problem, layouts, candidate.segments, candidate.reductions,
+            candidate.leader,
+        )  # fmt: skip
+        return (
+            borders_first(plan, layouts.graph, self.problem.costs)
+            if candidate.with_borders
+            else plan
+        )
+
+    def _score(self, candidate: Candidate) -> float:
+        return self.score_of(self.plan(candidate))
+
+    def score_of(self, plan: Plan) -> float:
+        """As `objective.score`; infinite where a device has too little memory (`refusal` says which
+        and how much it lacks)."""
+        programs = compile_plan(plan)
+        try:
+            validate_memory(plan, programs)
+        except PlanError as error:
+            self.refusal = error
+            return inf
+        return score(self.problem, plan, programs)
+
+    def graph_cuts(self, candidate: Candidate) -> tuple[int, ...]:
+        """Where its stages may begin."""
+        return candidate_cuts(self._layouts(candidate.reductions).graph)
+
+
+def bettered(judge: Judge, candidate: Candidate, splits: Sequence[Split]) -> Candidate:
+    """The candidate with every change that made it better, until none of those that are tried does,
+    or simulating them has taken long enough."""
+    plan = judge.plan(candidate)
+    nodes = {stage.name: len(stage.nodes) for stage in plan.stages}
+    left = min(_MOST, _WORK // max(1, sum(nodes[tile.stage] for tile in plan.tiles)) ** 2)
+    is_better = True
+    while is_better:
+        is_better = False
+        for changed in _changes(judge, candidate, splits):
+            if left == 0:
+                return candidate
+            left -= 1
+            if judge.score(changed) < judge.score(candidate):
+                candidate, is_better = changed, True
+                break
+    return candidate
+
+
+def _changes(judge: Judge, candidate: Candidate, splits: Sequence[Split]) -> Iterator[Candidate]:
+    """All candidates that are one change away: the most promising first."""
+    segments = candidate.segments
+    yield replace(candidate, with_borders=not candidate.with_borders)
+
+    def put(start: int, stop: int, *new: Segment) -> Candidate:
+        return replace(candidate, segments=(*segments[:start], *new, *segments[stop:]))
+
+    for place, (one, other) in enumerate(pairwise(segments)):
+        for split in dict.fromkeys((one.split, other.split)):
+            yield put(place, place + 2, Segment(one.start, other.stop, split))
+    cuts = judge.graph_cuts(candidate)
+    for place, (one, other) in enumerate(pairwise(segments)):
+        at = cuts.index(other.start)
+        for cut in (cuts[at - 1], cuts[at + 1]):
+            if one.start < cut < other.stop:
+                yield put(place, place + 2, replace(one, stop=cut), replace(other, start=cut))
+    for place, segment in enumerate(segments):
+        for split in (*_moved_shares(segment.split), *_swapped(segment.split)):
+            yield put(place, place + 1, replace(segment, split=split))
+    for place, segment in enumerate(segments):
+        for split in splits:
+            if split != segment.split:
+                yield put(place, place + 1, replace(segment, split=split))
+    for place, segment in enumerate(segments):
+        for cut in cuts:
+            if segment.start < cut < segment.stop:
+                parts = replace(segment, stop=cut), replace(segment, start=cut)
+                yield put(place, place + 1, *parts)
+    if len(judge.plan(candidate).devices_used) > 2:
+        leader = judge.problem.costs.cluster.source if candidate.leader is None else None
+        if leader is None or leader in judge.plan(candidate).devices_used:
+            yield replace(candidate, leader=leader)
+
+
+def _moved_shares(split: Split) -> Iterator[Split]:
+    """The split with a tenth of one device's share given to another."""
+    weights = split.weights
+    for giver in range(len(weights)):
+        for taker in range(len(weights)):
+            if giver != taker:
+                moved = weights[giver] / 10
+                changed = list(weights)
+                changed[giver] -= moved
+                changed[taker] += moved
+                yield replace(split, weights=tuple(changed))
+
+
+def _swapped(split: Split) -> Iterator[Split]:
+    """The split with two neighbours in each other's place."""
+    for place in range(len(split.devices) - 1):
+        order = [*range(len(split.devices))]
+        order[place : place + 2] = place + 1, place
+        yield replace(
+            split,
+            devices=tuple(split.devices[each] for each in order),
+            weights=tuple(split.weights[each] for each in order),
+        )

@@ -1,0 +1,1 @@
+"""What methods build plans with: layouts, cuts, weights, shares."""

@@ -1,0 +1,1 @@
+"""One file for each published method; those of one paper that share more have a folder."""

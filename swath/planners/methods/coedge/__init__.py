@@ -1,0 +1,1 @@
+"""CoEdge: row shares by linear programming."""

@@ -1,0 +1,1 @@
+"""PICO: a pipeline of stages for throughput."""
