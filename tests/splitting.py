@@ -230,7 +230,7 @@ def _compare(runner: TileRunner, name: str, region: Region, expected: Any) -> No
     for position, demand in geometry.demands.items():
         again = graph.rules[position].demand(graph.operators[position], demand.outputs)
         assert again == demand, f"{graph.nodes[position].type}: asked for what it makes, makes more"
-    tile = extract_tile(graph, range(len(graph.nodes)), {name: region}, geometry)
+    tile = extract_tile(graph, range(len(graph.nodes)), {name: region})
     made = runner.run(tile)[name]
     context = f"{graph.name}: {name}{region} from {dict(tile.inputs)}"
     assert_same(made, expected[region.slices()] if region else expected, context)

@@ -62,7 +62,7 @@ def run_in_stages(
             geometry = tile_geometry(graph, nodes, tile)
             for name, region in geometry.needs.items():
                 assert is_covered(region, made[name])
-            for name, part in run_tile(graph, nodes, tile, held, geometry).items():
+            for name, part in run_tile(graph, nodes, tile, held).items():
                 held[name][tile[name].slices()] = part
     return held
 

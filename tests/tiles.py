@@ -10,7 +10,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from swath.graph.build import build_graph
-from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
 from swath.graph.tile import extract_tile
 from swath.ops import Region
@@ -79,10 +78,9 @@ def run_tile(
     nodes: Sequence[int],
     outputs: Mapping[str, Region],
     held: Mapping[str, np.ndarray],
-    geometry: TileGeometry | None = None,
 ) -> dict[str, Any]:
     """The tile's outputs, given whole tensors to cut just the regions it needs from."""
-    tile = extract_tile(graph, nodes, outputs, geometry)
+    tile = extract_tile(graph, nodes, outputs)
     made = splitting.TileRunner(graph, held).run(tile)
     for name, region in outputs.items():
         assert made[name].shape == region.shape, (name, made[name].shape, region)

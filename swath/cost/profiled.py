@@ -18,7 +18,7 @@ from swath.cost.features import (
     UNBLOCKING,
     Features,
 )
-from swath.cost.kernels import Cut, Work, cuts_of, work_of
+from swath.cost.kernels import Work, cuts_of, work_of
 from swath.cost.parametric import HIGHEST_LOAD, relative_fit
 from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
@@ -65,9 +65,6 @@ class ProfiledCosts(Costs):
     profiled: Mapping[str, ProfiledDevice] = field(default_factory=dict)
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     coolings: Mapping[str, Cooling] = field(default_factory=dict)
-    _works: dict[tuple[int, tuple[int, ...], tuple[Cut, ...]], tuple[Graph, Work]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
 
     def sending(self, device: str) -> MessageCost:
         known = self.profiled.get(device)
@@ -105,7 +102,7 @@ class ProfiledCosts(Costs):
         known = self.profiled.get(device)
         if known is None:
             return super().node(device, graph, position, demand)
-        share = self._work(graph, tuple(range(len(graph.nodes)))).shares.get(position, 1.0)
+        share = graph.recall(_unsplit).shares.get(position, 1.0)
         if not share:
             return 0.0
         return share * known.curves.seconds(graph.operators[position], demand, graph.weight_bytes)
@@ -114,7 +111,7 @@ class ProfiledCosts(Costs):
         known = self.profiled.get(device)
         if known is None:
             return super().least(device, graph, position, covered)
-        share = self._work(graph, tuple(range(len(graph.nodes)))).shares.get(position, 1.0)
+        share = graph.recall(_unsplit).shares.get(position, 1.0)
         return share * known.curves.least(graph.operators[position], graph.weight_bytes)
 
     def tile(self, device: str, graph: Graph, geometry: TileGeometry) -> float:
@@ -124,7 +121,7 @@ class ProfiledCosts(Costs):
         if known is None:
             return super().tile(device, graph, geometry)
         cuts = cuts_of(graph, geometry)
-        work = self._work(graph, tuple(geometry.demands), cuts)
+        work = graph.recall(work_of, tuple(geometry.demands), cuts)
         away = graph.weight_bytes
         seconds = known.overhead
         for position, demand in geometry.demands.items():
@@ -144,12 +141,10 @@ class ProfiledCosts(Costs):
                 seconds += known.curves.cutting(graph.tensors[name], region)
         return seconds
 
-    def _work(self, graph: Graph, positions: tuple[int, ...], cuts: tuple[Cut, ...] = ()) -> Work:
-        key = (id(graph), positions, cuts)
-        if key not in self._works:
-            # The graph is kept with it, so that its id stays its own.
-            self._works[key] = (graph, work_of(graph, positions, cuts))
-        return self._works[key][1]
+
+def _unsplit(graph: Graph) -> Work:
+    """What the engine does of the whole graph as one tile."""
+    return work_of(graph, range(len(graph.nodes)))
 
 
 def costs_for(

@@ -37,6 +37,12 @@ def tile_geometry(
     ``nodes`` are the positions of the stage's nodes, ascending (topological); ``outputs`` the
     region of each tensor that the tile hands on. Nodes that the outputs do not need are left out.
     """
+    return graph.recall(_walked, tuple(nodes), tuple(outputs.items()))
+
+
+def _walked(
+    graph: Graph, nodes: tuple[int, ...], outputs: tuple[tuple[str, Region], ...]
+) -> TileGeometry:
     wanted: dict[str, Region] = dict(outputs)
     demands: dict[int, Demand] = {}
     produced: set[str] = set()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,11 +17,16 @@ from swath.ops import Operator, Rule, Tensor, rule_for
 if TYPE_CHECKING:
     from swath.graph.original import Original
 
+Answer = TypeVar("Answer")
+
 PARAMETER_ELEMENTS = 4096
 SMALL_ELEMENTS = 16
 """Integers up to the first and anything up to the second number of elements are parameters: rules
 may look at their values (shapes, axes, indices, scales) and they travel inside a tile. What is
 larger is a weight, addressed by digest."""
+
+REMEMBERED = 8192
+"""Answers that a graph keeps: those about the tiles of some dozens of plans."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +172,20 @@ class Graph:
 
         text = json.dumps(graph_to_json(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def recall(self, function: Callable[..., Answer], *args: Hashable) -> Answer:
+        """``function(self, *args)``, worked out once for the same arguments: for pure functions
+        whose answers nobody changes. Planners ask the same of very many plans."""
+        answer: Answer = self._recalled(function, *args)
+        return answer
+
+    @cached_property
+    def _recalled(self) -> Callable[..., Any]:
+        return lru_cache(maxsize=REMEMBERED)(lambda function, *args: function(self, *args))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was worked out of them stays here."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def _operator(self, node: Node) -> Operator:
         def tensor(name: str) -> Tensor | None:

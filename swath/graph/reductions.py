@@ -79,6 +79,10 @@ def split_reductions(graph: Graph, splits: Sequence[ReductionSplit]) -> Graph:
     Raises ValueError for a node that does not exist or cannot be cut along that axis, and for
     bounds that do not ascend from 0 to the axis's extent.
     """
+    return graph.recall(_split, tuple(splits)) if splits else graph
+
+
+def _split(graph: Graph, splits: tuple[ReductionSplit, ...]) -> Graph:
     cuts: dict[int, dict[int, tuple[int, ...]]] = {}
     for split in splits:
         position = graph.index.get(split.node)
@@ -87,8 +91,6 @@ def split_reductions(graph: Graph, splits: Sequence[ReductionSplit]) -> Graph:
         if split.axis in cuts.setdefault(position, {}):
             raise ValueError(f"node {split.node!r}: axis {split.axis} is split twice")
         cuts[position][split.axis] = _checked_bounds(graph, position, split)
-    if not cuts:
-        return graph
     nodes: list[Node] = []
     tensors = dict(graph.tensors)
     for position, node in enumerate(graph.nodes):

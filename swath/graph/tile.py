@@ -7,6 +7,7 @@ runs the tile can fetch, keep and share them. Parameters (small constants) trave
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -16,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from swath.graph.geometry import TileGeometry, tile_geometry
+from swath.graph.geometry import tile_geometry
 from swath.graph.graph import Graph
 from swath.graph.sinking import Ordering, in_order, needed
 from swath.graph.types import dtype_of, element_type_of
@@ -29,11 +30,13 @@ from swath.ops.emitting import emit_crop
 class TileModel:
     """A standalone ONNX model that makes one tile.
 
-    ``model`` is a serialised ModelProto. ``inputs`` and ``outputs`` give name and region in the
-    model's order; a tensor keeps its name. ``weights`` says what the external initializers hold.
+    ``model`` is a serialised ModelProto, ``digest`` its address. ``inputs`` and ``outputs`` give
+    name and region in the model's order; a tensor keeps its name. ``weights`` says what the
+    external initializers hold.
     """
 
     model: bytes
+    digest: str
     inputs: Mapping[str, Region]
     outputs: Mapping[str, Region]
     weights: Mapping[str, WeightSlice]
@@ -44,18 +47,29 @@ def extract_tile(
     graph: Graph,
     nodes: Sequence[int],
     outputs: Mapping[str, Region],
-    geometry: TileGeometry | None = None,
-    orders: Mapping[str, Sequence[int]] | None = None,
+    orders: Mapping[str, tuple[int, ...]] | None = None,
 ) -> TileModel:
     """The tile that makes ``outputs`` (tensor -> region) from the stage ``nodes``.
 
-    ``nodes`` are ascending positions in ``graph.nodes``. ``geometry`` spares the walk where the
-    caller has done it. ``orders``: the axes, outermost first, of tensors that the model takes and
-    gives in another order than their own. Raises ValueError where the stage does not make an
-    output.
+    ``nodes`` are ascending positions in ``graph.nodes``. ``orders``: the axes, outermost first, of
+    tensors that the model takes and gives in another order than their own. Raises ValueError where
+    the stage does not make an output.
     """
-    geometry = geometry or tile_geometry(graph, nodes, outputs)
-    builder = _TileBuilder(graph, orders or {})
+    needs = tile_geometry(graph, nodes, outputs).needs
+    ports = {*needs, *outputs}
+    own = tuple((name, order) for name, order in (orders or {}).items() if name in ports)
+    return graph.recall(_extracted, tuple(nodes), tuple(outputs.items()), own)
+
+
+def _extracted(
+    graph: Graph,
+    nodes: tuple[int, ...],
+    wanted: tuple[tuple[str, Region], ...],
+    orders: tuple[tuple[str, tuple[int, ...]], ...],
+) -> TileModel:
+    outputs = dict(wanted)
+    geometry = tile_geometry(graph, nodes, outputs)
+    builder = _TileBuilder(graph, dict(orders))
     flops = 0
     for name, region in geometry.needs.items():
         if name in outputs:
@@ -76,10 +90,12 @@ def extract_tile(
         flops += rule.flops(op, demand.outputs)
     for name, region in outputs.items():
         builder.add_output(name, region)
+    model = builder.serialise()
     return TileModel(
-        model=builder.serialise(),
+        model=model,
+        digest=hashlib.sha256(model).hexdigest()[:32],
         inputs=dict(geometry.needs),
-        outputs=dict(outputs),
+        outputs=outputs,
         weights=builder.weights,
         flops=flops,
     )

@@ -7,7 +7,6 @@ that the plan names, then the first tile in the plan's order.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from swath.errors import PlanError
 from swath.graph.geometry import TileGeometry, tile_geometry
 from swath.graph.graph import Graph
-from swath.graph.tile import TileModel, extract_tile
+from swath.graph.tile import extract_tile
 from swath.ops import Region
 from swath.plan.order import memory_orders
 from swath.plan.plan import Plan, Tile
@@ -274,10 +273,7 @@ class _Compiler:
             self._box(name, self.graph.tensors[name].whole) for name in self.graph.inputs
         )
         coordinator = Program(COORDINATOR, scatter, messages[COORDINATOR])
-        version = hashlib.sha256(
-            repr((sorted(models), by_device, coordinator, inputs, outputs)).encode()
-        ).hexdigest()[:32]
-        return Programs(version, by_device, coordinator, models, inputs, outputs)
+        return Programs(by_device, coordinator, models, inputs, outputs)
 
     def _number(self, sends: Mapping[str, Mapping[int, list[_Draft]]]) -> None:
         """Ascending in each sender's order; what is needed first leaves first, because drafts were
@@ -301,15 +297,12 @@ class _Compiler:
     ) -> Compute:
         tile = self.plan.tiles[place]
         nodes = [self.graph.index[name] for name in self.plan.stage_by_name[tile.stage].nodes]
-        model: TileModel = extract_tile(
-            self.graph, nodes, tile.outputs, self.geometries[place], self.orders
-        )
-        digest = hashlib.sha256(model.model).hexdigest()[:32]
-        models[digest] = model.model
+        model = extract_tile(self.graph, nodes, tile.outputs, self.orders)
+        models[model.digest] = model.model
         return Compute(
             tile=place,
             stage=tile.stage,
-            model=digest,
+            model=model.digest,
             inputs=tuple(
                 TileInput(
                     self._box(name, region), tuple(_piece(piece, step_of) for piece in pieces)

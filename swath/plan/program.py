@@ -6,6 +6,7 @@ Importing this needs neither onnx nor any other heavy library: workers do.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -128,12 +129,17 @@ class Programs:
     own, whole; the coordinator's program sends the former and gathers the latter.
     """
 
-    version: str
     by_device: Mapping[str, Program]
     coordinator: Program
     models: Mapping[str, bytes]
     inputs: tuple[Box, ...]
     outputs: tuple[TileInput, ...]
+
+    @cached_property
+    def version(self) -> str:
+        """The same for the same programs."""
+        told = (sorted(self.models), self.by_device, self.coordinator, self.inputs, self.outputs)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
 
     @cached_property
     def expected(self) -> frozenset[int]:

@@ -1,7 +1,7 @@
 """Planners: (graph, cluster, costs, objective) -> plan. One file per method, registered by name.
 
-Published methods and their families stand under `methods`, what they build with under `building`, ours
-under `auto`, many comparisons at once under `sweep`.
+Published methods and their families stand under `methods`, what they build with under `building`,
+ours under `auto`, many comparisons at once under `sweep`.
 """
 
 import swath.planners.catalogue

@@ -15,7 +15,12 @@ from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_memory, validate_plan
-from swath.planners.objective import check_deadline, figure, predicted_seconds
+from swath.planners.objective import (
+    check_deadline,
+    computing_seconds,
+    figure,
+    predicted_seconds,
+)
 from swath.planners.registry import Problem, make_planner
 from swath.simulate import redundant_flops_share
 
@@ -27,7 +32,8 @@ BUDGET = 30.0
 class Outcome:
     """A planner's plan and what is expected of it. Seconds (``predicted``: of one inference,
     ``planning``: of finding the plan); the `figure` that is to be small; bytes (``peaks``: memory
-    by device); ``redundant``: FLOPs beyond the unsplit model's, as a share of those."""
+    by device); ``redundant``: FLOPs beyond the unsplit model's, as a share of those;
+    ``computing``: the share of an inference's time for which its busiest device computes."""
 
     plan: Plan
     planning: float
@@ -35,6 +41,7 @@ class Outcome:
     figure: float
     bytes_moved: int
     redundant: float
+    computing: float
     peaks: dict[str, int]
 
 
@@ -69,6 +76,9 @@ def compare(
         except PlanError as error:
             yield name, Refusal(str(error))
             continue
+        except _OutOfTime:
+            yield name, Refusal(f"not done within {budget:g} s; give it more with --budget")
+            continue
         yield (
             name,
             Outcome(
@@ -78,20 +88,26 @@ def compare(
                 objective_figure,
                 programs.bytes_moved,
                 redundant_flops_share(plan, programs),
+                computing_seconds(plan, programs, problem.costs) / predicted,
                 dict(peak_memory(programs)),
             ),
         )
 
 
+class _OutOfTime(BaseException):
+    """Raised in a planner whose time is over; no error, so that a planner that goes on where others
+    fail does not take it for one of theirs."""
+
+
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raises PlanError inside when so many seconds have passed."""
+    """Raises _OutOfTime inside when so many seconds have passed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise PlanError(f"not done within {seconds:g} s; give it more with --budget")
+        raise _OutOfTime
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -13,7 +13,9 @@ from swath.plan.plan import Plan
 from swath.plan.program import Programs
 from swath.planners.registry import Problem
 from swath.simulate import Request, make_script, simulate
+from swath.simulate.reliability import Reliability, reliability_of
 from swath.simulate.steady import steady_interval, steady_requests
+from swath.simulate.trials import TRIALS, run_trials, trial, varies
 
 REQUESTS = 5
 """Inferences, one after the other, whose mean is what is predicted."""
@@ -26,31 +28,58 @@ IN_FLIGHT = 2
 
 
 def score(problem: Problem, plan: Plan, programs: Programs) -> float:
-    """The less the better: the `figure` of a plan, infinite where its deadline is missed."""
-    deadline = problem.deadline
-    if deadline is not None and predicted_seconds(plan, programs, problem.costs) > deadline:
+    """The less the better: the `figure` of a plan, infinite where it misses the limit."""
+    limit = problem.limit
+    if limit is not None and predicted_seconds(plan, programs, problem.costs) > limit:
         return inf
     return figure(problem, plan, programs)
 
 
 def figure(problem: Problem, plan: Plan, programs: Programs) -> float:
     """What the problem's objective wants small: seconds of one inference (latency) or from one
-    result to the next (throughput), or joules of one (energy). Raises PlanError where nobody knows
-    the devices' watts."""
+    result to the next (throughput), joules of one (energy), or the share of those that miss the
+    deadline (reliability). Raises PlanError where nobody knows the devices' watts."""
     if problem.objective == "throughput":
         return predicted_interval(plan, programs, problem.costs)
     if problem.objective == "energy":
         return predicted_joules(plan, programs, problem.costs)
+    if problem.objective == "reliability":
+        assert problem.deadline is not None
+        return (
+            1 - predicted_reliability(plan, programs, problem.costs, problem.deadline).probability
+        )
     return predicted_seconds(plan, programs, problem.costs)
 
 
 def predicted_seconds(plan: Plan, programs: Programs, costs: Costs) -> float:
-    """Mean seconds of an inference, some of them run one after the other."""
+    """Mean seconds of an inference: of some run one after the other or, where links vary, of
+    independent ones."""
     script = make_script(plan, programs, costs)
+    if varies(costs.cluster):
+        trials = (trial(script, costs, number) for number in range(REQUESTS))
+        return statistics.fmean(found.latencies[0] for found in trials)
     first, second = simulate([Request(script)] * 2, costs).latencies
     if abs(first - second) <= _EQUAL * first:
-        return first  # Nothing changes with time, as quotas and channels do.
+        return first  # Nothing changes with time, as quotas do.
     return statistics.fmean(simulate([Request(script)] * REQUESTS, costs).latencies)
+
+
+def predicted_reliability(
+    plan: Plan, programs: Programs, costs: Costs, deadline: float, count: int = TRIALS
+) -> Reliability:
+    """How often an inference is over within ``deadline`` seconds, by so many trials."""
+    found = run_trials([make_script(plan, programs, costs)], costs, count)
+    return reliability_of([each.latencies[0] for each in found], deadline)
+
+
+def computing_seconds(plan: Plan, programs: Programs, costs: Costs) -> float:
+    """Seconds of CPU that the busiest device spends on the tiles of an inference, and on putting
+    their inputs together; messages are not counted."""
+    script = make_script(plan, programs, costs)
+    return max(
+        sum(seconds for seconds, sent in zip(part.seconds, part.sends, strict=True) if sent < 0)
+        for part in script.parts
+    )
 
 
 def predicted_interval(plan: Plan, programs: Programs, costs: Costs) -> float:
@@ -85,10 +114,10 @@ def watts(costs: Costs) -> Mapping[str, Watts]:
 
 def check_deadline(problem: Problem, best: float) -> None:
     """Raises PlanError where even the soonest plan, of ``best`` seconds, is too late."""
-    if problem.deadline is not None and best > problem.deadline:
+    if problem.limit is not None and best > problem.limit:
         # Rounded up, so that who then gives it as the deadline has a plan.
         reachable = ceil(best * 1e6) / 1e3
         raise PlanError(
-            f"the deadline of {problem.deadline * 1e3:.10g} ms is not met; "
+            f"the deadline of {problem.limit * 1e3:.10g} ms is not met; "
             f"the best reachable is {reachable:.10g} ms"
         )

@@ -19,19 +19,22 @@ from typing import Any, Literal, Protocol, get_args
 
 from swath.cost import Costs
 from swath.errors import PlanError
+from swath.graph.codec import weightless
 from swath.graph.graph import Graph
 from swath.plan.plan import Plan
 
-Objective = Literal["latency", "throughput", "energy"]
+Objective = Literal["latency", "throughput", "energy", "reliability"]
 
 
 @dataclass(frozen=True)
 class Problem:
     """What a planner is asked: this graph on that cluster (`costs.cluster`), at those costs.
 
-    ``objective``: what is to be small: the seconds of one inference, those between the results of a
-    stream of them, or the joules of one. ``deadline``: seconds that one inference may take then.
-    Raises PlanError for an objective that there is not, and for a deadline that is no time.
+    Of the graph a weightless copy is kept, for plans carry one. ``objective``: what is to be small:
+    the seconds of one inference, those between the results of a stream of them, the joules of one,
+    or (reliability) the probability that one misses the deadline. ``deadline``: seconds that one
+    inference may take. Raises PlanError for an objective that there is not, for a deadline that is
+    no time, and for reliability without one.
     """
 
     graph: Graph
@@ -40,6 +43,7 @@ class Problem:
     deadline: float | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "graph", weightless(self.graph))
         if self.objective not in get_args(Objective):
             known = ", ".join(get_args(Objective))
             raise PlanError(f"objective {self.objective!r} is not known; use one of {known}")
@@ -48,6 +52,14 @@ class Problem:
                 f"a deadline of {self.deadline * 1e3:g} ms is none; "
                 "give a time that an inference can take"
             )
+        if self.objective == "reliability" and self.deadline is None:
+            raise PlanError("reliability is how often a deadline is met; give one (--deadline MS)")
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds that no inference may be predicted to exceed; None where there is no deadline, or
+        one that is only to be met as often as can be."""
+        return None if self.objective == "reliability" else self.deadline
 
 
 class Planner(Protocol):

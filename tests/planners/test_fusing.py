@@ -8,6 +8,7 @@ import swath
 from swath.cluster import Cluster, Device, Link
 from swath.cost import Costs, MessageCost
 from swath.planners import Problem, make_planner
+from swath.planners.building.fusing import candidate_cuts
 
 GRAPH = swath.load("zoo:resnet18@64x64")
 DEVICES = tuple(Device(name, gflops=5) for name in "abc")
@@ -54,3 +55,16 @@ def test_on_one_radio_channel_transfers_wait_for_each_other():
     switch = Talking(replace(CLUSTER, default_link=link), 1e-6)
     radio = Talking(replace(switch.cluster, network="shared"), 1e-6)
     assert stages(radio) < stages(switch)
+
+
+def test_a_pool_whose_last_window_holds_one_entry_is_a_place_to_cut():
+    """2 x 2 with stride 1, padded at the end, as in Tiny YOLOv2; an activation is none."""
+    graph = swath.load("zoo:tiny_yolov2@64x64")
+    types = {graph.nodes[cut].type for cut in candidate_cuts(graph)[:-1]}
+    at = next(
+        position
+        for position, node in enumerate(graph.nodes)
+        if node.type == "MaxPool" and list(node.attributes.get("strides", (1, 1))) == [1, 1]
+    )
+    assert at in candidate_cuts(graph)
+    assert "LeakyRelu" not in types

@@ -5,6 +5,8 @@ result is balanced: devices that others wait for get less, and the program runs 
 is simulated, with borders first and without, with reductions split and whole, and bettered change
 by change (`swath.planners.auto.bettering`) for as long as that is cheap. Where memory is scarce,
 weights are given a price that rises until the plan fits.
+
+Reliability is another matter: see `swath.planners.auto.reliable`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from swath.graph.reductions import ReductionSplit, split_reductions
 from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
+from swath.plan.program import Programs
 from swath.planners.auto.bettering import Candidate, Judge, bettered
+from swath.planners.auto.reliable import most_reliable
 from swath.planners.auto.searching import Search
 from swath.planners.auto.subsets import candidate_splits
 from swath.planners.building.assembling import reduction_splits
@@ -57,6 +61,8 @@ class Auto:
     """No options."""
 
     def plan(self, problem: Problem) -> Plan:
+        if problem.objective == "reliability":
+            return replace(most_reliable(problem), planner="auto")
         if must_be_whole(problem.graph, problem.costs):
             return replace(Whole().plan(problem), planner="auto")
         judge = Judge("auto", problem)
@@ -83,9 +89,12 @@ class Auto:
 def _best_of(judge: Judge, found: Candidate) -> Plan:
     """What was found, or what another planner found better. Raises PlanError where none of it can
     be."""
-    plans = [judge.plan(found), *_others(judge.problem)]
-    best = min(plans, key=judge.score_of)
-    if judge.score_of(best) < inf:
+    best, least = judge.plan(found), judge.score(found)
+    for plan in _others(judge.problem):
+        score = judge.score_of(plan, compile_plan(plan))
+        if score < least:
+            best, least = plan, score
+    if least < inf:
         return replace(best, planner="auto")
     if judge.refusal is not None:
         raise judge.refusal
@@ -123,7 +132,7 @@ def _searched(
     for _ in range(_RAISES):
         seconds, segments = _balanced(tables, splits, judge, price)
         candidate = Candidate(segments, tuple(reductions))
-        lacking = _lacking(judge.plan(candidate), tables.devices)
+        lacking = _lacking(*judge.made(candidate), tables.devices)
         if not lacking.any():
             break
         # At first a byte costs as much as reading it; what is asked is only the order of plans.
@@ -170,12 +179,12 @@ def _shifted(taken: Sequence[tuple[Split, np.ndarray]]) -> list[Split]:
     return found
 
 
-def _lacking(plan: Plan, devices: Sequence[str]) -> np.ndarray:
+def _lacking(plan: Plan, programs: Programs, devices: Sequence[str]) -> np.ndarray:
     """Which devices have too little memory for a plan."""
     limits = {device.name: device.memory for device in plan.devices if device.memory is not None}
     if not limits:
         return np.zeros(len(devices), dtype=bool)
-    peaks = peak_memory(compile_plan(plan))
+    peaks = peak_memory(programs)
     return np.array([peaks.get(name, 0) > limits.get(name, inf) for name in devices])
 
 

@@ -12,6 +12,7 @@ from swath.errors import PlanError
 from swath.graph.reductions import ReductionSplit, split_reductions
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
+from swath.plan.program import Programs
 from swath.plan.validate import validate_memory
 from swath.planners.building.assembling import assemble
 from swath.planners.building.borders import borders_first
@@ -19,6 +20,9 @@ from swath.planners.building.fusing import Segment, candidate_cuts
 from swath.planners.building.layouts import Layouts, Split
 from swath.planners.objective import score
 from swath.planners.registry import Problem
+
+_KEPT = 64
+"""Candidates whose plans and programs are kept."""
 
 _MOST = 600
 _WORK = 100_000
@@ -48,10 +52,18 @@ class Judge:
         self._layouts = lru_cache(maxsize=None)(
             lambda reductions: Layouts(split_reductions(problem.graph, reductions))
         )
-        self.plan = lru_cache(maxsize=1024)(self._plan)
+        self.made = lru_cache(maxsize=_KEPT)(self._made)
         self.score = lru_cache(maxsize=None)(self._score)
 
-    def _plan(self, candidate: Candidate) -> Plan:
+    def plan(self, candidate: Candidate) -> Plan:
+        """A candidate's plan."""
+        return self.made(candidate)[0]
+
+    def _made(self, candidate: Candidate) -> tuple[Plan, Programs]:
+        plan = self._assembled(candidate)
+        return plan, compile_plan(plan)
+
+    def _assembled(self, candidate: Candidate) -> Plan:
         layouts = self._layouts(candidate.reductions)
         plan = assemble(
             self._planner, self.problem, layouts, candidate.segments, candidate.reductions,
@@ -64,12 +76,11 @@ class Judge:
         )
 
     def _score(self, candidate: Candidate) -> float:
-        return self.score_of(self.plan(candidate))
+        return self.score_of(*self.made(candidate))
 
-    def score_of(self, plan: Plan) -> float:
+    def score_of(self, plan: Plan, programs: Programs) -> float:
         """As `objective.score`; infinite where a device has too little memory (`refusal` says which
         and how much it lacks)."""
-        programs = compile_plan(plan)
         try:
             validate_memory(plan, programs)
         except PlanError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from swath.graph.codec import weightless
 from swath.graph.geometry import handed_on
 from swath.graph.graph import Graph
 from swath.graph.reductions import ReductionSplit, reducible_axes
@@ -40,7 +39,7 @@ def assemble(
     return Plan(
         planner=planner,
         model=problem.graph.digest,
-        graph=weightless(problem.graph),
+        graph=problem.graph,
         devices=tuple(PlanDevice(device.name, device.memory) for device in cluster.workers),
         source=cluster.source,
         stages=stages,

@@ -73,17 +73,21 @@ def _is_entrywise(graph: Graph, position: int) -> bool:
     output = op.outputs[0]
     if output is None or output.shape is None or not any(output.shape):
         return False
-    corner = Region((extent - 1, extent) for extent in output.shape)
-    asked = (corner, *(None for _ in op.outputs[1:]))
-    demand = rule.demand(op, asked)
-    if demand.outputs[0] != corner:
-        return False
-    followed = [
-        region
-        for name, region in zip(graph.nodes[position].reads, demand.inputs, strict=True)
-        if name in graph.producers and region is not None
-    ]
-    return corner in followed and all(region.size == 1 for region in followed)
+    # A window at one corner may hold nothing but padding besides that one entry.
+    for corner in (
+        Region((0, 1) for _ in output.shape),
+        Region((extent - 1, extent) for extent in output.shape),
+    ):
+        demand = rule.demand(op, (corner, *(None for _ in op.outputs[1:])))
+        followed = [
+            region
+            for name, region in zip(graph.nodes[position].reads, demand.inputs, strict=True)
+            if name in graph.producers and region is not None
+        ]
+        is_one = corner in followed and all(region.size == 1 for region in followed)
+        if demand.outputs[0] != corner or not is_one:
+            return False
+    return True
 
 
 def best_segments(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swath.graph.codec import weightless
 from swath.graph.geometry import handed_on
 from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
@@ -46,7 +45,7 @@ def _on(problem: Problem, device: str) -> Plan:
     return Plan(
         planner="whole",
         model=graph.digest,
-        graph=weightless(graph),
+        graph=graph,
         devices=tuple(PlanDevice(worker.name, worker.memory) for worker in cluster.workers),
         source=cluster.source,
         stages=(stage,) if made else (),

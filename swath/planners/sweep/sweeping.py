@@ -60,6 +60,7 @@ class Row:
 
     ``devices``: those that compute; ``rate_mbit``: Mbit/s of the links, None where they differ;
     ``speedup``: over the one device that is done first, None where each is too small;
+    ``computing_share``: of the latency, for which the busiest device computes;
     ``devices_used`` and ``stages``: numbers; ``reason``: of a refusal, which has no figures.
     """
 
@@ -76,6 +77,7 @@ class Row:
     speedup: float | None = None
     bytes_moved: int | None = None
     redundant_flops_share: float | None = None
+    computing_share: float | None = None
     peak_memory_bytes: int | None = None
     plan_ms: float | None = None
     stages: int | None = None
@@ -193,6 +195,7 @@ def _row(scenario: Scenario, outcome: Outcome | Refusal, references: _References
         speedup=None if references.alone is None else references.alone / outcome.predicted,
         bytes_moved=outcome.bytes_moved,
         redundant_flops_share=outcome.redundant,
+        computing_share=outcome.computing,
         peak_memory_bytes=max(outcome.peaks.values(), default=0),
         plan_ms=outcome.planning * 1e3,
         stages=len(outcome.plan.stages),

@@ -89,7 +89,7 @@ def whole_tile(graph: Graph) -> TimedTile:
 def _tile(graph: Graph, region: Region, families: frozenset[str]) -> TimedTile:
     nodes, outputs = range(len(graph.nodes)), {graph.outputs[0]: region}
     geometry = tile_geometry(graph, nodes, outputs)
-    return TimedTile(graph, geometry, extract_tile(graph, nodes, outputs, geometry), families)
+    return TimedTile(graph, geometry, extract_tile(graph, nodes, outputs), families)
 
 
 def _slabs(rng: random.Random, whole: Region) -> list[Region]:

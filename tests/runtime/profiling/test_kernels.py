@@ -107,7 +107,7 @@ def test_a_slab_costs_less_than_the_whole():
     rows = {graph.outputs[0]: graph.tensors[graph.outputs[0]].whole.replace(2, (20, 27))}
     nodes = range(len(graph.nodes))
     geometry = tile_geometry(graph, nodes, rows)
-    slab = TimedTile(graph, geometry, extract_tile(graph, nodes, rows, geometry), EVERY)
+    slab = TimedTile(graph, geometry, extract_tile(graph, nodes, rows), EVERY)
     seconds = [
         sum(t.seconds for t in timings(tile, kernels(tile, 0.05)) if t.features.flops)
         for tile in (slab, whole)
