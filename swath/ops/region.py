@@ -39,7 +39,7 @@ class Region(tuple[Interval, ...]):
     @property
     def size(self) -> int:
         """How many elements it holds (1 for a scalar)."""
-        return prod(hi - lo for lo, hi in self)
+        return prod([hi - lo for lo, hi in self])
 
     @property
     def origin(self) -> tuple[int, ...]:
@@ -60,11 +60,15 @@ class Region(tuple[Interval, ...]):
 
     def intersect(self, other: Region) -> Region | None:
         """The common box, or None where there is none."""
-        common = Region(
-            (max(a_lo, b_lo), min(a_hi, b_hi))
-            for (a_lo, a_hi), (b_lo, b_hi) in zip(self, other, strict=True)
-        )
-        return None if common.is_empty() else common
+        common = []
+        # Compiling asks this of very many boxes, most of which have nothing in common.
+        for (lo, hi), (other_lo, other_hi) in zip(self, other, strict=True):
+            lo = max(lo, other_lo)
+            hi = min(hi, other_hi)
+            if lo >= hi:
+                return None
+            common.append((lo, hi))
+        return Region(common)
 
     def hull(self, other: Region) -> Region:
         """The smallest box that contains both."""

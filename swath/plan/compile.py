@@ -157,6 +157,8 @@ class _Compiler:
         if tile is None:
             return earlier
         named = self.named.get((tile.device, tensor))
+        if named is None and not tile.path:
+            return earlier  # As they stand: nobody is preferred.
         tiles = self.plan.tiles
 
         def rank(maker: int) -> tuple[bool, bool, int]:
@@ -323,8 +325,9 @@ def _take(missing: list[Region], held: Region) -> tuple[list[Region], list[Regio
         part = box.intersect(held)
         if part is None:
             left.append(box)
-        else:
-            found.append(part)
+            continue
+        found.append(part)
+        if part != box:
             left.extend(box.subtract(part))
     return found, left
 

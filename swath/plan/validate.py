@@ -45,8 +45,9 @@ def validate_devices(plan: Plan, devices: Collection[str]) -> None:
 
 def validate_memory(plan: Plan, programs: Programs) -> None:
     """Raises PlanError where a device's tiles need more memory than it has."""
-    peaks = peak_memory(programs)
-    for device in plan.devices:
+    limited = [device for device in plan.devices if device.memory is not None]
+    peaks = peak_memory(programs) if limited else {}
+    for device in limited:
         need = peaks.get(device.name, 0)
         if device.memory is not None and need > device.memory:
             raise PlanError(

@@ -88,16 +88,25 @@ def test_the_search_knows_what_its_plan_takes(model, mbit, fields):
     """Its estimate is near the simulation of what it finds."""
     graph = swath.load(f"zoo:{model}@128x128")
     costs = nominal_costs(cluster(mbit, **fields))
-    seconds, segments = found(graph, costs)
-    plan = assemble("test", Problem(graph, costs), Layouts(graph), segments)
+    result = found(graph, costs)
+    plan = assemble("test", Problem(graph, costs), Layouts(graph), result.segments)
     simulated = predicted_seconds(plan, compile_plan(plan), costs)
-    assert seconds == pytest.approx(simulated, rel=0.15)
-    assert segments[0].start == 0 and segments[-1].stop == len(graph.nodes)
+    assert result.seconds == pytest.approx(simulated, rel=0.15)
+    assert result.segments[0].start == 0 and result.segments[-1].stop == len(graph.nodes)
+
+
+def test_who_takes_borders_to_travel_unnoticed_expects_less():
+    graph = swath.load("zoo:resnet18@128x128")
+    costs = nominal_costs(cluster(100))
+    strips = Strips(Tables(Layouts(graph), costs), candidate_splits(graph, costs))
+    nothing, half, all_of_it = Search(strips, costs).best((0.0, 0.5, 1.0))
+    assert nothing.seconds > half.seconds > all_of_it.seconds
 
 
 def found(graph: Graph, costs: Costs):
     splits = candidate_splits(graph, costs)
-    return Search(Strips(Tables(Layouts(graph), costs), splits), costs).best()
+    (result,) = Search(Strips(Tables(Layouts(graph), costs), splits), costs).best((0.0,))
+    return result
 
 
 def test_a_device_whose_memory_costs_keeps_fewer_weights():
@@ -106,8 +115,8 @@ def test_a_device_whose_memory_costs_keeps_fewer_weights():
     strips = Strips(Tables(Layouts(graph), costs), candidate_splits(graph, costs))
     kept = []
     for price in (0.0, 1e-6):
-        _, segments = Search(strips, costs).best(np.array([0.0, price, 0.0]))
-        plan = assemble("test", Problem(graph, costs), Layouts(graph), segments)
+        (result,) = Search(strips, costs).best((0.0,), np.array([0.0, price, 0.0]))
+        plan = assemble("test", Problem(graph, costs), Layouts(graph), result.segments)
         kept.append(peak_memory(compile_plan(plan)).get("b", 0))
     assert kept[1] < 0.7 * kept[0]
 
@@ -117,7 +126,7 @@ def test_the_weakest_takes_longest_for_an_equal_part():
     costs = nominal_costs(cluster())
     even = Split("rows", NAMES, (1.0, 1.0, 1.0))
     search = Search(Strips(Tables(Layouts(graph), costs), (even,)), costs)
-    _, segments = search.best()
-    split, seconds = search.seconds_of(segments)[0]
+    (result,) = search.best((0.0,))
+    split, seconds = search.seconds_of(result)[0]
     assert split == even
     assert seconds.argmax() == UNEVEN.index(min(UNEVEN))

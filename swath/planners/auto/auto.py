@@ -15,25 +15,24 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
+from operator import attrgetter
 
 import numpy as np
 
 from swath.errors import PlanError
-from swath.graph.reductions import ReductionSplit, split_reductions
+from swath.graph.reductions import ReductionSplit
 from swath.plan.compile import compile_plan
 from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
-from swath.plan.program import Programs
 from swath.planners.auto.bettering import Candidate, Judge, bettered
 from swath.planners.auto.reliable import most_reliable
-from swath.planners.auto.searching import Search
+from swath.planners.auto.searching import Result, Search
 from swath.planners.auto.subsets import candidate_splits
 from swath.planners.building.assembling import reduction_splits
 from swath.planners.building.fusing import Segment
-from swath.planners.building.layouts import Layouts, Split
+from swath.planners.building.layouts import Split
 from swath.planners.building.strips import Strips
 from swath.planners.building.survey import must_be_whole
-from swath.planners.building.tables import Tables
 from swath.planners.methods.whole import Whole
 from swath.planners.objective import check_deadline, predicted_seconds
 from swath.planners.registry import Problem, known_planners, make_planner
@@ -44,14 +43,15 @@ _ROUNDS = 2
 _WORTH = 0.998
 """What splitting reductions must at least come to, estimated, to be simulated."""
 
-_ALWAYS = ("whole", "even")
+_ALWAYS = ("whole",)
 """Planners whose plans are looked at whatever is asked; others only for other objectives than
-latency, which the search does not know."""
+latency, which the search does not know, and where it finds nothing."""
 
 _LEFT_OUT = ("auto", "brute-force")
 
-_STARTS = 2
-"""From how many plans on changes are tried."""
+_HIDING = (0.0, 1.0)
+"""How much of borders' travel a search takes to be hidden: nothing, and all that can be. Plans of
+both are simulated, for which is nearer to the truth depends on the network."""
 
 _RAISES = 12
 """How often the price of memory is raised before it is given up."""
@@ -67,30 +67,20 @@ class Auto:
             return replace(Whole().plan(problem), planner="auto")
         judge = Judge("auto", problem)
         splits = candidate_splits(problem.graph, problem.costs)
-        first, found = _searched(judge, splits, ())
-        tried = [found]
-        if not _is_shared(found):
+        results = _searched(judge, splits, ())
+        if not any(_is_shared(each) for each in results):
             # Shares that are still to be moved may make it better than one device.
-            several = [split for split in splits if len(split.devices) > 1]
-            tried.append(_searched(judge, several, ())[1])
-        reductions = _reductions(problem, tried[-1].segments)
-        if reductions:
-            used = tuple(dict.fromkeys(segment.split for segment in tried[-1].segments))
-            seconds, split = _searched(judge, used, reductions)
-            if seconds < _WORTH * first:
-                tried.append(split)
-        bordered = [replace(each, with_borders=True) for each in tried if _is_shared(each)]
-        tried += [each for each in bordered if judge.plan(each) != judge.plan(_plain(each))]
-        tried.sort(key=judge.score)
-        best = min((bettered(judge, each, splits) for each in tried[:_STARTS]), key=judge.score)
-        return _best_of(judge, best)
+            several = tuple(split for split in splits if len(split.devices) > 1)
+            results += _searched(judge, several, ())
+        found = [_candidate(each) for each in results] + _with_reductions(judge, results)
+        return _best_of(judge, bettered(judge, found, splits))
 
 
 def _best_of(judge: Judge, found: Candidate) -> Plan:
     """What was found, or what another planner found better. Raises PlanError where none of it can
     be."""
     best, least = judge.plan(found), judge.score(found)
-    for plan in _others(judge.problem):
+    for plan in _others(judge.problem, least < inf):
         score = judge.score_of(plan, compile_plan(plan))
         if score < least:
             best, least = plan, score
@@ -105,61 +95,76 @@ def _best_of(judge: Judge, found: Candidate) -> Plan:
     return soonest
 
 
-def _others(problem: Problem) -> Iterator[Plan]:
+def _others(problem: Problem, is_possible: bool) -> Iterator[Plan]:
+    """Other planners' plans: of all of them where the search has no possible one."""
     for info in known_planners():
-        is_asked = info.name in _ALWAYS or problem.objective != "latency"
+        is_asked = info.name in _ALWAYS or problem.objective != "latency" or not is_possible
         if is_asked and problem.objective in info.objectives and info.name not in _LEFT_OUT:
             with contextlib.suppress(PlanError):
                 yield make_planner(info.name).plan(problem)
 
 
-def _plain(candidate: Candidate) -> Candidate:
-    return replace(candidate, with_borders=False)
+def _is_shared(result: Result) -> bool:
+    return any(len(segment.split.devices) > 1 for segment in result.segments)
 
 
-def _is_shared(candidate: Candidate) -> bool:
-    return any(len(segment.split.devices) > 1 for segment in candidate.segments)
+def _candidate(result: Result, reductions: tuple[ReductionSplit, ...] = ()) -> Candidate:
+    return Candidate(result.segments, reductions, with_borders=result.hiding > 0)
+
+
+def _with_reductions(judge: Judge, results: Sequence[Result]) -> list[Candidate]:
+    """The best of what was found with its reductions split as its stages are, if that seems to make
+    it better."""
+    best = min(results, key=lambda each: judge.score(_candidate(each)))
+    reductions = _reductions(judge.problem, best.segments)
+    if not reductions:
+        return []
+    split = _searched(judge, _splits_of([best]), reductions)
+    return [_candidate(each, reductions) for each in split if each.seconds < _WORTH * best.seconds]
 
 
 def _searched(
-    judge: Judge, splits: Sequence[Split], reductions: Sequence[ReductionSplit]
-) -> tuple[float, Candidate]:
-    """What the dynamic program finds, its shares balanced, that fits into memory if it can; and the
-    seconds that it estimates."""
-    costs = judge.problem.costs
-    tables = Tables(Layouts(split_reductions(judge.problem.graph, reductions)), costs)
-    price = np.zeros(len(tables.devices))
+    judge: Judge, splits: tuple[Split, ...], reductions: tuple[ReductionSplit, ...]
+) -> list[Result]:
+    """What the dynamic program finds, its shares balanced, that fits into memory if it can."""
+    devices = judge.tables(reductions).devices
+    price = np.zeros(len(devices))
     for _ in range(_RAISES):
-        seconds, segments = _balanced(tables, splits, judge, price)
-        candidate = Candidate(segments, tuple(reductions))
-        lacking = _lacking(*judge.made(candidate), tables.devices)
-        if not lacking.any():
+        results = _balanced(judge, splits, reductions, price)
+        lacking = [_lacking(judge, _candidate(each, reductions), devices) for each in results]
+        if not np.any(lacking):
             break
         # At first a byte costs as much as reading it; what is asked is only the order of plans.
-        price = np.where(lacking, np.maximum(price * 3, 1e-11), price)
-    return seconds, candidate
+        price = np.where(np.any(lacking, axis=0), np.maximum(price * 3, 1e-11), price)
+    return results
 
 
 def _balanced(
-    tables: Tables, splits: Sequence[Split], judge: Judge, price: np.ndarray
-) -> tuple[float, tuple[Segment, ...]]:
-    """(estimated seconds, stages): the best under these splits, and under others that give less to
-    whom the others wait for."""
-    search = Search(Strips(tables, splits), judge.problem.costs)
-    best, segments = search.best(price)
+    judge: Judge,
+    splits: tuple[Split, ...],
+    reductions: tuple[ReductionSplit, ...],
+    price: np.ndarray,
+) -> list[Result]:
+    """The best under these splits, and under others that give less to whom the others wait for."""
+    costs = judge.problem.costs
+    search = Search(judge.strips(reductions, splits), costs)
+    results = search.best(_HIDING, price)
     for _ in range(_ROUNDS):
-        used = tuple(dict.fromkeys(segment.split for segment in segments))
-        shifted = _shifted(search.seconds_of(segments))
+        shifted = [split for each in results for split in _shifted(search.seconds_of(each))]
         if not shifted:
             break
-        search = Search(
-            Strips(tables, tuple(dict.fromkeys((*used, *shifted)))), judge.problem.costs
-        )
-        seconds, found = search.best(price)
-        if seconds >= best:
+        several = tuple(dict.fromkeys((*_splits_of(results), *shifted)))
+        search = Search(Strips(judge.tables(reductions), several), costs)
+        pairs = zip(results, search.best(_HIDING, price), strict=True)
+        better = [min(pair, key=attrgetter("seconds")) for pair in pairs]
+        if better == results:
             break
-        best, segments = seconds, found
-    return best, segments
+        results = better
+    return results
+
+
+def _splits_of(results: Sequence[Result]) -> tuple[Split, ...]:
+    return tuple(dict.fromkeys(seg.split for each in results for seg in each.segments))
 
 
 def _shifted(taken: Sequence[tuple[Split, np.ndarray]]) -> list[Split]:
@@ -179,12 +184,13 @@ def _shifted(taken: Sequence[tuple[Split, np.ndarray]]) -> list[Split]:
     return found
 
 
-def _lacking(plan: Plan, programs: Programs, devices: Sequence[str]) -> np.ndarray:
-    """Which devices have too little memory for a plan."""
-    limits = {device.name: device.memory for device in plan.devices if device.memory is not None}
+def _lacking(judge: Judge, candidate: Candidate, devices: Sequence[str]) -> np.ndarray:
+    """Which devices have too little memory for a candidate."""
+    workers = judge.problem.costs.cluster.workers
+    limits = {device.name: device.memory for device in workers if device.memory is not None}
     if not limits:
         return np.zeros(len(devices), dtype=bool)
-    peaks = peak_memory(programs)
+    peaks = peak_memory(judge.made(candidate)[1])
     return np.array([peaks.get(name, 0) > limits.get(name, inf) for name in devices])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import inf
 
 from swath.errors import PlanError
@@ -17,18 +17,22 @@ from swath.plan.validate import validate_memory
 from swath.planners.building.assembling import assemble
 from swath.planners.building.borders import borders_first
 from swath.planners.building.fusing import Segment, candidate_cuts
-from swath.planners.building.layouts import Layouts, Split
+from swath.planners.building.layouts import MODES, Layouts, Split
+from swath.planners.building.strips import Strips
+from swath.planners.building.tables import Tables
 from swath.planners.objective import score
 from swath.planners.registry import Problem
 
 _KEPT = 64
 """Candidates whose plans and programs are kept."""
 
+_SEARCHES = 4
+"""Sets of splits whose strips are kept."""
+
 _MOST = 600
-_WORK = 100_000
-"""Changes are tried until their number times the square of that of all tiles' nodes comes to this,
-but not more than `_MOST`: so short plans, which are judged in a millisecond, are bettered for a
-while, and long ones hardly."""
+_WORK = 3_000
+"""Changes are tried until their number times that of all tiles' nodes comes to this, but not more
+than `_MOST`: judging them takes some tenths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,12 @@ class Judge:
         self._planner = planner
         self._layouts = lru_cache(maxsize=None)(
             lambda reductions: Layouts(split_reductions(problem.graph, reductions))
+        )
+        self.tables = lru_cache(maxsize=None)(
+            lambda reductions: Tables(self._layouts(reductions), problem.costs)
+        )
+        self.strips = lru_cache(maxsize=_SEARCHES)(
+            lambda reductions, splits: Strips(self.tables(reductions), splits)
         )
         self.made = lru_cache(maxsize=_KEPT)(self._made)
         self.score = lru_cache(maxsize=None)(self._score)
@@ -93,23 +103,42 @@ class Judge:
         return candidate_cuts(self._layouts(candidate.reductions).graph)
 
 
-def bettered(judge: Judge, candidate: Candidate, splits: Sequence[Split]) -> Candidate:
-    """The candidate with every change that made it better, until none of those that are tried does,
-    or simulating them has taken long enough."""
-    plan = judge.plan(candidate)
+def bettered(judge: Judge, found: Sequence[Candidate], splits: Sequence[Split]) -> Candidate:
+    """The best that changes make of what was found: the best of it with every change that made it
+    better, until none of those that are tried does; then the next, for as long as simulating all
+    these has not taken too long."""
+    best, *others = sorted(dict.fromkeys(found), key=judge.score)
+    others += [replace(each, with_borders=not each.with_borders) for each in (best, *others)]
+    plan = judge.plan(best)
     nodes = {stage.name: len(stage.nodes) for stage in plan.stages}
-    left = min(_MOST, _WORK // max(1, sum(nodes[tile.stage] for tile in plan.tiles)) ** 2)
-    is_better = True
-    while is_better:
-        is_better = False
-        for changed in _changes(judge, candidate, splits):
-            if left == 0:
-                return candidate
-            left -= 1
-            if judge.score(changed) < judge.score(candidate):
-                candidate, is_better = changed, True
+    left = min(_MOST, _WORK // max(1, sum(nodes[tile.stage] for tile in plan.tiles)))
+    best, left = _bettered(judge, best, splits, left)
+    for other in others:
+        if left:
+            changed, left = _bettered(judge, other, splits, left)
+            best = min(best, changed, key=judge.score)
+    return best
+
+
+def _bettered(
+    judge: Judge, candidate: Candidate, splits: Sequence[Split], left: int
+) -> tuple[Candidate, int]:
+    """A candidate with so many changes tried at most, and how many are left to be tried."""
+    place, since = 0, 0
+    while left:
+        # What comes after a change that helped is tried of the changed one: then all over again.
+        changed = next(islice(_changes(judge, candidate, splits), place, None), None)
+        if changed is None:
+            if not since:
                 break
-    return candidate
+            place, since = 0, 0
+            continue
+        left -= 1
+        place += 1
+        if judge.score(changed) < judge.score(candidate):
+            candidate = changed
+            since += 1
+    return candidate, left
 
 
 def _changes(judge: Judge, candidate: Candidate, splits: Sequence[Split]) -> Iterator[Candidate]:
@@ -129,31 +158,39 @@ def _changes(judge: Judge, candidate: Candidate, splits: Sequence[Split]) -> Ite
         for cut in (cuts[at - 1], cuts[at + 1]):
             if one.start < cut < other.stop:
                 yield put(place, place + 2, replace(one, stop=cut), replace(other, start=cut))
+    for common in dict.fromkeys(segment.split for segment in segments):
+        for split in (*_moved_shares(common, 0.1), *_moved_shares(common, 0.03)):
+            moved = (replace(s, split=split) if s.split == common else s for s in segments)
+            yield replace(candidate, segments=tuple(moved))
     for place, segment in enumerate(segments):
-        for split in (*_moved_shares(segment.split), *_swapped(segment.split)):
+        for split in (*_moved_shares(segment.split, 0.1), *_swapped(segment.split)):
             yield put(place, place + 1, replace(segment, split=split))
     for place, segment in enumerate(segments):
-        for split in splits:
-            if split != segment.split:
+        others = (replace(segment.split, mode=mode) for mode in MODES)
+        for split in dict.fromkeys((*others, *splits)):
+            if split != segment.split and (len(split.devices) > 1 or split in splits):
                 yield put(place, place + 1, replace(segment, split=split))
     for place, segment in enumerate(segments):
         for cut in cuts:
             if segment.start < cut < segment.stop:
                 parts = replace(segment, stop=cut), replace(segment, start=cut)
                 yield put(place, place + 1, *parts)
+    for place, segment in enumerate(segments):
+        for split in _moved_shares(segment.split, 0.03):
+            yield put(place, place + 1, replace(segment, split=split))
     if len(judge.plan(candidate).devices_used) > 2:
         leader = judge.problem.costs.cluster.source if candidate.leader is None else None
         if leader is None or leader in judge.plan(candidate).devices_used:
             yield replace(candidate, leader=leader)
 
 
-def _moved_shares(split: Split) -> Iterator[Split]:
-    """The split with a tenth of one device's share given to another."""
+def _moved_shares(split: Split, part: float) -> Iterator[Split]:
+    """The split with a part of one device's share given to another."""
     weights = split.weights
     for giver in range(len(weights)):
         for taker in range(len(weights)):
             if giver != taker:
-                moved = weights[giver] / 10
+                moved = weights[giver] * part
                 changed = list(weights)
                 changed[giver] -= moved
                 changed[taker] += moved

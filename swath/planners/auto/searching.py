@@ -5,16 +5,21 @@ very many ways, among any of the devices, whose costs come from tables
 (`swath.planners.building.strips`) for all of them at once. What devices send is estimated: what
 each receives is exact where the map lies along one axis before and after, and what each sends is
 its share of that.
+
+Borders that others wait for can be computed first, and travel while the rest is computed. How much
+of that comes about only the simulator knows; so a search takes it that a given share of it does.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from swath.cost import Costs
+from swath.planners.building.borders import WIDEST_BORDER
 from swath.planners.building.fusing import LONGEST_STAGE, Segment, candidate_cuts
 from swath.planners.building.layouts import Split
 from swath.planners.building.strips import Ends, Strips
@@ -23,34 +28,81 @@ from swath.planners.building.weighing import slowdown
 _BEAM = 16
 """Splits of the stage before that are looked at, the best so far."""
 
+_PARTS = 2
+"""Tiles that computing borders first makes more of one."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
     """What devices receive before a stage: bytes and messages, and the bytes and messages that each
-    sends; by split before, split, device. ``scattered``: bytes of the model's inputs that the
-    source hands out, by split."""
+    sends; by split before, split, device. ``is_border``: all of it is a border of what a device
+    holds itself. ``scattered``: bytes of the model's inputs that are on their way until a device
+    has its own, by split and device."""
 
     received: np.ndarray
     arriving: np.ndarray
     sent: np.ndarray
     leaving: np.ndarray
+    is_border: np.ndarray
     scattered: np.ndarray
+
+    def of(self, before: np.ndarray) -> _Moved:
+        """After some of the splits before alone."""
+        return _Moved(
+            self.received[before], self.arriving[before], self.sent[before], self.leaving[before],
+            self.is_border[before], self.scattered,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
 class _Walk:
     """A walk back from a stage's end, of all splits and devices: what is needed from outside so
-    far, seconds of CPU, bytes of weights, and who computes anything."""
+    far, seconds of CPU, bytes of weights (if these are asked for), and who computes anything."""
 
     needs: dict[str, Ends]
     seconds: np.ndarray
     weights: np.ndarray
     is_used: np.ndarray
+    is_weighed: bool
 
     @classmethod
-    def begin(cls, splits: int, devices: int) -> _Walk:
+    def begin(cls, splits: int, devices: int, is_weighed: bool) -> _Walk:
         shape = (splits, devices)
-        return cls({}, np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=bool))
+        used = np.zeros(shape, dtype=bool)
+        return cls({}, np.zeros(shape), np.zeros(shape), used, is_weighed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The best way to every cut (first axis) with a last stage of every split (second), if so much
+    is hidden: its seconds, the cut where that stage begins, the split before it, and what each
+    device (third axis) computes in it."""
+
+    hiding: float
+    seconds: np.ndarray
+    starts: np.ndarray
+    before: np.ndarray
+    computing: np.ndarray
+
+    @classmethod
+    def begin(cls, hiding: float, cuts: int, splits: int, devices: int) -> _Best:
+        seconds = np.full((cuts, splits), np.inf)
+        seconds[0] = 0.0
+        index = np.zeros((cuts, splits), dtype=int)
+        return cls(hiding, seconds, index, index.copy(), np.zeros((cuts, splits, devices)))
+
+    def ways(self, start: int) -> np.ndarray:
+        """The best splits of a stage that ends at a cut."""
+        return np.argsort(self.seconds[start], kind="stable")[: _BEAM if start else 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a search has found: how much it took to be hidden, estimated seconds, stages."""
+
+    hiding: float
+    seconds: float
+    segments: tuple[Segment, ...]
 
 
 class _Devices:
@@ -77,15 +129,15 @@ class _Devices:
               for n in names]  # fmt: skip
         self.per_byte_down, self.per_byte_up = 1 / np.array(down), 1 / np.array(up)
         self.latency = np.array(
-            [min((costs.path(o, n).latency for o in everyone if o != n), default=0.0)
+            [statistics.median([costs.path(o, n).latency for o in everyone if o != n] or [0.0])
              for n in names]
         )  # fmt: skip
         from_source = [
             None if n == cluster.source else costs.path(cluster.source, n) for n in names
         ]
-        self.scatter_byte = min(
-            (1 / p.bandwidth for p in from_source if p is not None), default=0.0
-        )
+        # Its messages share one port, unless it is the hub of a star.
+        self.is_one_port = not (cluster.network == "star" and cluster.hub == cluster.source)
+        self.port_byte = min((1 / p.bandwidth for p in from_source if p is not None), default=0.0)
         self.source_byte = np.array([0.0 if p is None else 1 / p.bandwidth for p in from_source])
         self.source_latency = np.array([0.0 if p is None else p.latency for p in from_source])
         self.is_elsewhere = np.array([name != cluster.source for name in names])
@@ -106,84 +158,92 @@ class Search:
             for name in self._graph.producers
         }
 
-    def best(self, price: np.ndarray | float = 0.0) -> tuple[float, tuple[Segment, ...]]:
-        """(estimated seconds, stages). ``price``: seconds that a byte of weights costs besides, by
-        device, where memory is scarce."""
-        count, ends = len(self._strips.splits), len(self._cuts)
-        seconds = np.full((ends, count), np.inf)
-        seconds[0] = 0.0
-        starts = np.zeros((ends, count), dtype=int)
-        before = np.zeros((ends, count), dtype=int)
-        for end in range(1, ends):
-            self._best_stage(end, price, seconds, starts, before)
-        total = seconds[-1] + self._gathered()
-        split = int(np.argmin(total))
-        return float(total[split]), self._segments(split, starts, before)
+    def best(self, hidings: Sequence[float], price: np.ndarray | float = 0.0) -> list[Result]:
+        """The best stages for each of ``hidings``: shares (0 to 1) of the time in which borders
+        could travel unnoticed that they are taken to do. ``price``: seconds that a byte of weights
+        costs besides, by device, where memory is scarce."""
+        strips = self._strips
+        shape = len(self._cuts), len(strips.splits), len(strips.tables.devices)
+        bests = [_Best.begin(hiding, *shape) for hiding in hidings]
+        for end in range(1, len(self._cuts)):
+            self._best_stages(end, price, bests)
+        gathered = self._gathered()
+        found = []
+        for best in bests:
+            total = best.seconds[-1] + gathered
+            split = int(np.argmin(total))
+            found.append(Result(best.hiding, float(total[split]), self._segments(split, best)))
+        return found
 
-    def seconds_of(self, segments: Sequence[Segment]) -> list[tuple[Split, np.ndarray]]:
-        """By stage its split, and the estimated seconds of the split's devices, waiting for data
-        included."""
+    def seconds_of(self, result: Result) -> list[tuple[Split, np.ndarray]]:
+        """By stage of a result its split, and the estimated seconds of the split's devices, waiting
+        for data included."""
         found = []
         order = {split: row for row, split in enumerate(self._strips.splits)}
         place = {name: column for column, name in enumerate(self._strips.tables.devices)}
-        before = 0
-        for segment in segments:
+        before, meanwhile = 0, np.zeros((1, len(place)))
+        for segment in result.segments:
             row = order[segment.split]
-            walk = _Walk.begin(len(order), len(place))
+            walk = _Walk.begin(len(order), len(place), is_weighed=False)
             for position in range(segment.stop - 1, segment.start - 1, -1):
                 self._visit(position, segment.stop, walk)
             needs = self._kept(segment.start, segment.stop, walk.needs)
-            exchanging = self._exchanging(self._moved(needs, np.array([before])))
-            seconds = (self._alone(walk, 0.0) + exchanging[0])[row]
+            moved = self._moved(needs, np.array([before]))
+            computing = self._alone(walk, 0.0)
+            exchanging = self._exchanging(moved, result.hiding * meanwhile)
+            seconds = (computing + exchanging[0])[row]
             found.append((segment.split, seconds[[place[name] for name in segment.split.devices]]))
-            before = row
+            before, meanwhile = row, computing[row][None]
         return found
 
-    def _segments(self, split: int, starts: np.ndarray, before: np.ndarray) -> tuple[Segment, ...]:
+    def _segments(self, split: int, best: _Best) -> tuple[Segment, ...]:
         found: list[Segment] = []
         end = len(self._cuts) - 1
         while end > 0:
-            start = int(starts[end, split])
+            start = int(best.starts[end, split])
             made = Segment(self._cuts[start], self._cuts[end], self._strips.splits[split])
             if found and len(made.split.devices) == 1 and made.split == found[-1].split:
                 # One device alone recomputes nothing: one stage is as good as two.
                 made = Segment(made.start, found.pop().stop, made.split)
             found.append(made)
-            end, split = start, int(before[end, split])
+            end, split = start, int(best.before[end, split])
         return tuple(reversed(found))
 
-    def _best_stage(
-        self,
-        end: int,
-        price: np.ndarray | float,
-        seconds: np.ndarray,
-        starts: np.ndarray,
-        before: np.ndarray,
-    ) -> None:
-        """Fill in row ``end``: of each split the best last stage before that cut."""
-        strips = self._strips
-        stop = self._cuts[end]
-        shape = (len(strips.splits), len(strips.tables.devices))
-        walk = _Walk.begin(*shape)
-        every = np.arange(shape[0])
+    def _best_stages(self, end: int, price: np.ndarray | float, bests: Sequence[_Best]) -> None:
+        """Find the best last stage of every split before cut ``end``."""
+        count, stop = len(self._strips.splits), self._cuts[end]
+        walk = _Walk.begin(count, len(self._strips.tables.devices), bool(np.any(price)))
+        every = np.arange(count)
         position = stop
         for start in range(end - 1, max(-1, end - 1 - LONGEST_STAGE), -1):
             while position > self._cuts[start]:
                 position -= 1
                 self._visit(position, stop, walk)
             alone = self._alone(walk, price)
-            if not (alone.max(axis=1) < seconds[end]).any():
+            least = alone.max(axis=1)
+            if not any((least < best.seconds[end]).any() for best in bests):
                 break  # Going further back only adds computing.
-            ways = np.argsort(seconds[start], kind="stable")[: _BEAM if start else 1]
+            # Whom it could help even if nothing had to travel.
+            helped = [
+                (best, best.ways(start))
+                for best in bests
+                if (best.seconds[start].min() + least < best.seconds[end]).any()
+            ]
+            if not helped:
+                continue
+            ways = np.unique(np.concatenate([own for _, own in helped]))
             moved = self._moved(self._kept(self._cuts[start], stop, walk.needs), ways)
-            stage = (alone[None] + self._exchanging(moved)).max(2)
-            total = seconds[start, ways][:, None] + stage
-            best = np.argmin(total, axis=0)
-            reached = total[best, every]
-            better = reached < seconds[end]
-            seconds[end, better] = reached[better]
-            starts[end, better] = start
-            before[end, better] = ways[best[better]]
+            for best, own in helped:
+                places = np.searchsorted(ways, own)
+                meanwhile = best.hiding * best.computing[start, own]
+                exchanging = self._exchanging(moved.of(places), meanwhile)
+                total = best.seconds[start, own][:, None] + (alone[None] + exchanging).max(2)
+                way = np.argmin(total, axis=0)
+                better = total[way, every] < best.seconds[end]
+                best.seconds[end, better] = total[way, every][better]
+                best.starts[end, better] = start
+                best.before[end, better] = own[way[better]]
+                best.computing[end, better] = alone[better]
 
     def _kept(self, start: int, stop: int, needs: Mapping[str, Ends]) -> dict[str, Ends]:
         """What a stage needs and what others behind it do: it is taken to be laid out anew by every
@@ -214,30 +274,34 @@ class Search:
                 continue
             work, sizes = strips.work(name), wanted.sizes
             walk.seconds += work.seconds[strips.tables.kinds[None, :], work.starts + sizes]
-            walk.weights += work.weights[work.starts + sizes]
+            if walk.is_weighed:
+                walk.weights += work.weights[work.starts + sizes]
             walk.is_used |= sizes > 0
             for read, ends in work.needed(wanted):
                 needs[read] = needs[read].hull(ends) if read in needs else ends
 
-    def _exchanging(self, moved: _Moved) -> np.ndarray:
-        """Seconds that devices wait for what they need, and spend on messages."""
+    def _exchanging(self, moved: _Moved, meanwhile: np.ndarray) -> np.ndarray:
+        """Seconds that devices wait for what they need, and spend on messages. ``meanwhile``: how
+        long borders can travel unnoticed, by split before and device, if the tile is cut into them
+        and the rest."""
         devices = self._devices
         sending = moved.leaving * devices.send_fixed + moved.sent * devices.send_byte
         last = devices.receive_fixed * (moved.arriving > 0)
         receiving = moved.arriving * devices.receive_fixed + moved.received * devices.receive_byte
-        # Who gets its part of the inputs last waits until all are handed out.
-        waiting = (moved.arriving > 0) * devices.latency
-        waiting = waiting + (moved.scattered * devices.scatter_byte)[None, :, None]
+        per_byte = devices.port_byte if devices.is_one_port else devices.source_byte
+        waiting = (moved.arriving > 0) * devices.latency + (moved.scattered * per_byte)[None]
         travelling = moved.received * devices.per_byte_down
         if devices.is_shared:  # Nobody sends while another does.
             travelling = np.broadcast_to(travelling.sum(2, keepdims=True), travelling.shape)
         else:
             travelling = np.maximum(travelling, moved.sent * devices.per_byte_up)
+        waiting = waiting + travelling
+        if meanwhile.any():
+            hidden = np.maximum(waiting - meanwhile[:, None], 0.0) + _PARTS * devices.overhead
+            waiting = np.where(moved.is_border, np.minimum(waiting, hidden), waiting)
         # What has come first is taken in while the rest is on its way.
         return np.asarray(
-            np.maximum(
-                sending + receiving, np.maximum(sending, receiving) + last + waiting + travelling
-            )
+            np.maximum(sending + receiving, np.maximum(sending, receiving) + last + waiting)
         )
 
     def _moved(self, needs: Mapping[str, Ends], ways: np.ndarray) -> _Moved:
@@ -245,12 +309,15 @@ class Search:
         shape = (len(ways), len(strips.splits), len(strips.tables.devices))
         received, arriving = np.zeros(shape), np.zeros(shape)
         sent, leaving = np.zeros(shape), np.zeros(shape)
-        scattered = np.zeros(shape[1])
+        is_border = np.ones(shape, dtype=bool)
+        scattered = np.zeros(shape[1:])
         for name, wanted in needs.items():
             tensor, extents, sizes = self._graph.tensors[name], strips.extents(name), wanted.sizes
             part = sizes / extents
             if name not in self._graph.producers:
-                scattered += (part * tensor.nbytes * devices.is_elsewhere).sum(1)
+                handed = part * tensor.nbytes * devices.is_elsewhere
+                # On one port who gets its part last waits until all are handed out.
+                scattered += handed.sum(1, keepdims=True) if devices.is_one_port else handed
                 arriving = np.maximum(arriving, ((sizes > 0) & devices.is_elsewhere)[None])
                 continue
             held = strips.held(name)
@@ -262,6 +329,7 @@ class Search:
             own = np.maximum(np.minimum(hi, wanted.hi) - np.maximum(lo, wanted.lo), 0) / extents
             own = np.where(is_along, own, part * has[:, None])
             more = np.maximum(part - own, 0.0)
+            is_border &= is_along & (more <= WIDEST_BORDER * part)
             touched = strips.touched(name, ways, wanted)
             others = np.where(is_along, touched, holders[:, None, None]) - (has[:, None] > 0)
             others = np.where(more > 0, np.maximum(others, 1), 0)
@@ -270,7 +338,7 @@ class Search:
             sent += (more.sum(2) * tensor.nbytes)[:, :, None] * has[:, None]
             share = (has > 0) / holders[:, None]
             leaving = np.maximum(leaving, others.sum(2)[:, :, None] * share[:, None])
-        return _Moved(received, arriving, sent, leaving, scattered)
+        return _Moved(received, arriving, sent, leaving, is_border, scattered)
 
     def _gathered(self) -> np.ndarray:
         """Seconds until the source has the outputs, by split."""

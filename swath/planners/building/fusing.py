@@ -54,6 +54,10 @@ def candidate_cuts(graph: Graph) -> tuple[int, ...]:
     convolution): cutting there costs and gains nothing. Not where a value crosses that cannot
     travel because its shape is not known.
     """
+    return graph.recall(_cuts)
+
+
+def _cuts(graph: Graph) -> tuple[int, ...]:
     blocked = [False] * (len(graph.nodes) + 1)
     for name, producer in graph.producers.items():
         readers = graph.consumers.get(name, ())
