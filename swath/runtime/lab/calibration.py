@@ -95,10 +95,11 @@ def alone(priced: Priced, take: Take) -> Cooling:
     settings: list[Setting] = ["engine", "free", "rationed"]
     begun, stopped = [], []
     for probe in ALONE:
-        problem = _problem(probe, priced)
+        graph = load_onnx(zoo.build(probe, 224, 224))
+        problem = _problem(graph, priced)
         plan = _at_source(problem)
         # In turn, for the machine itself is not as fast at any time.
-        found = take(problem.graph, plan, settings * ROUNDS)
+        found = take(graph, plan, settings * ROUNDS)
         engine, free, rationed = (statistics.median(found[turn::3]) for turn in range(3))
         # How far the profile is off on a network is not what is looked for.
         off = engine / _computing(problem)
@@ -114,16 +115,17 @@ def together(known: Cooling, priced: Priced, take: Take) -> Cooling:
     settings: list[Setting] = ["engine", "rationed"]
     measured = []
     for probe in SPLIT:
-        problem = _problem(probe, priced)
+        graph = load_onnx(zoo.build(probe, 224, 224))
+        problem = _problem(graph, priced)
         split = make_planner("even").plan(problem)
-        found = take(problem.graph, split, settings * ROUNDS)
+        found = take(graph, split, settings * ROUNDS)
         engine, rationed = statistics.median(found[::2]), statistics.median(found[1::2])
         measured.append((split, rationed / engine * _computing(problem)))
     return _fitted("waited", known, measured, priced)
 
 
-def _problem(probe: str, priced: Priced) -> Problem:
-    return Problem(load_onnx(zoo.build(probe, 224, 224)), _unshaped(priced(NOTHING, True)))
+def _problem(graph: Graph, priced: Priced) -> Problem:
+    return Problem(graph, _unshaped(priced(NOTHING, True)))
 
 
 def _at_source(problem: Problem) -> Plan:
