@@ -174,7 +174,7 @@ register_planner(
         "swath.planners.auto.auto:Auto",
         "ours: the best cuts, splits, subsets and shares that are found, chosen by simulation",
         splits=("rows", "cols", "channels", "batch"),
-        objectives=("latency", "throughput", "energy"),
+        objectives=("latency", "throughput", "energy", "reliability"),
     )
 )
 register_planner(
@@ -225,5 +225,73 @@ register_planner(
             "modes": "how stages may be split; default rows,cols,channels",
             "limit": "plans above which it refuses; default 20000",
         },
+    )
+)
+register_planner(
+    PlannerInfo(
+        "psomw",
+        "swath.planners.methods.offload.psomw:Psomw",
+        "paths of a fused block, each offloaded from one of its layers on: a particle swarm",
+        paper="Zhou et al., TPDS 2023",
+        splits=("rows",),
+        options={
+            "paths": "at most; default: 4, or as many as there are rows",
+            "seed": "of the swarm; default 0",
+        },
+        fewest=2,
+    )
+)
+register_planner(
+    PlannerInfo(
+        "mw",
+        "swath.planners.methods.offload.mw:MinimisingWaiting",
+        "psomw's paths without the swarm, one after the other so that nobody waits",
+        paper="Li et al., GLOBECOM 2022",
+        splits=("rows",),
+        options={"paths": "at most; default: 4, or as many as there are rows"},
+        fewest=2,
+    )
+)
+register_planner(
+    PlannerInfo(
+        "nfl-local",
+        "swath.planners.methods.offload.nfl:NflLocal",
+        "no fused layers: all on the source",
+        paper="Zhou et al., TPDS 2023",
+        splits=("nothing",),
+    )
+)
+register_planner(
+    PlannerInfo(
+        "nfl-remote",
+        "swath.planners.methods.offload.nfl:NflRemote",
+        "no fused layers: all on a server",
+        paper="Zhou et al., TPDS 2023",
+        splits=("nothing",),
+        fewest=2,
+    )
+)
+register_planner(
+    PlannerInfo(
+        "nfl-bestcut",
+        "swath.planners.methods.offload.nfl:NflBestCut",
+        "no fused layers: the source up to the best cut, then a server",
+        paper="Zhou et al., TPDS 2023",
+        splits=("nothing",),
+        fewest=2,
+    )
+)
+register_planner(
+    PlannerInfo(
+        "offload-brute-force",
+        "swath.planners.methods.offload.brute_force:OffloadBruteForce",
+        "the optimum of psomw's ways, for small instances",
+        paper="Zhou et al., TPDS 2023",
+        splits=("rows",),
+        options={
+            "paths": "at most; default: 4, or as many as there are rows",
+            "limit": "cuts and orders above which it refuses; default 300000",
+        },
+        fewest=2,
     )
 )

@@ -1,0 +1,159 @@
+"""One network, one device that offloads, its servers: the ways there are, and what they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from swath.errors import PlanError
+from swath.plan.plan import Plan
+from swath.planners.building.fitting import fitting
+from swath.planners.building.layouts import Layouts
+from swath.planners.building.tables import Tables
+from swath.planners.building.weighing import span_seconds
+from swath.planners.methods.offload.flow_shop import minimising_waiting
+from swath.planners.methods.offload.laying_out import plan_of
+from swath.planners.methods.offload.parties import SOURCE, Parties, check_servers, parties_among
+from swath.planners.methods.offload.paths import Blocks, blocks_of, paths_of
+from swath.planners.methods.offload.timing import Timing
+from swath.planners.methods.offload.ways import Ways
+from swath.planners.registry import Problem
+
+PATHS = 4
+"""Paths at most, unless told otherwise; fewer where a block has fewer rows."""
+
+
+class Setting:
+    """``paths``: into how many a block may be cut at most; None: `PATHS`, or as many as there are
+    rows; ``names``: the devices that compute. Raises PlanError where there are more paths than
+    rows."""
+
+    def __init__(self, problem: Problem, paths: int | None, names: Sequence[str]) -> None:
+        self.layouts = Layouts(problem.graph)
+        self.blocks: Blocks = blocks_of(self.layouts, PATHS if paths is None else paths)
+        self.parties: Parties = parties_among(problem, names)
+        self.most = int(self.blocks.paths.max())
+        if paths is not None and self.most < paths:
+            raise PlanError(
+                f"{paths} paths need as many rows, but no block of this model can be cut into more "
+                f"than {self.most}; ask for {self.most} paths or fewer"
+            )
+        self.timing = _timing(problem, self.layouts, self.blocks, self.parties)
+        self.ends = self.blocks.ends
+        self.last = len(self.blocks.cuts) - 1
+        self.is_all = self.ends == self.last
+        servers = range(self.parties.servers)
+        self.rests = np.array([*servers, SOURCE] if self.parties.computes else [*servers])
+
+    def seconds(self, ways: Ways) -> np.ndarray:
+        """Until the result is there, by row."""
+        return self.timing.seconds(ways)
+
+    def in_turn(
+        self, block: np.ndarray, paths: np.ndarray, rest: np.ndarray, cut: np.ndarray,
+        server: np.ndarray,
+    ) -> Ways:  # fmt: skip
+        """These, path after path. Cuts are moved to where they may be."""
+        block = np.asarray(block)
+        rest = np.where(self.is_all[block], SOURCE, rest)
+        end = self.ends[block][:, None]
+        # A camera sends all; where there is no server, nothing is sent.
+        low = np.where(self.parties.servers, 0, end)
+        high = np.where(self.parties.computes, end, 0)
+        cut = np.clip(cut, low, high)
+        natural = np.broadcast_to(np.arange(cut.shape[1]), cut.shape)
+        server = np.broadcast_to(server, cut.shape)
+        return Ways(block, np.asarray(paths), rest, cut, server, natural)
+
+    def ways(
+        self, block: np.ndarray, paths: np.ndarray, rest: np.ndarray, cut: np.ndarray,
+        server: np.ndarray,
+    ) -> Ways:  # fmt: skip
+        """These, in the order that minimises waiting."""
+        found = self.in_turn(block, paths, rest, cut, server)
+        local, uplink, there = self.timing.jobs(found)
+        return replace(found, order=minimising_waiting(local, uplink, there, found.paths))
+
+    def with_rests(self, block: np.ndarray, paths: np.ndarray, cut: np.ndarray,
+                   server: np.ndarray) -> Ways:  # fmt: skip
+        """These with every one who may compute the rest, in turn for each."""
+        turns = len(self.rests)
+        return self.ways(
+            np.repeat(block, turns), np.repeat(paths, turns), np.tile(self.rests, len(block)),
+            np.repeat(cut, turns, axis=0), np.repeat(server, turns, axis=0),
+        )  # fmt: skip
+
+    def choices(self, cuts: np.ndarray) -> np.ndarray:
+        """(cut, server) that a path may have, by row, if it may be cut there: a camera sends all,
+        and what is not cut has no server."""
+        if not self.parties.computes:
+            cuts = cuts[:1]
+        every = range(max(1, self.parties.servers))
+        return np.array(list(product(cuts.tolist(), every)))
+
+    def unfused(self) -> Ways:
+        """All of the network on one path: every cut, every server."""
+        choices = self.choices(np.arange(self.last + 1))
+        every = np.ones(len(choices), dtype=int)
+        columns = np.ones((1, self.most), dtype=int)
+        return self.ways(
+            (len(self.ends) - 1) * every, every, SOURCE * every,
+            choices[:, :1] * columns, choices[:, 1:] * columns,
+        )  # fmt: skip
+
+    def best(self, ways: Ways) -> tuple[float, Ways]:
+        """(seconds, the way) of the soonest."""
+        seconds = self.seconds(ways)
+        row = int(np.argmin(seconds))
+        return float(seconds[row]), ways.take([row])
+
+
+def offloaded(
+    planner: str,
+    problem: Problem,
+    paths: int | None,
+    choose: Callable[[Setting], Ways],
+) -> Plan:
+    """The plan of the way that is chosen among all computing devices, or among those that have the
+    memory. Raises PlanError where there is no server, or for more ``paths`` than rows."""
+    check_servers(problem)
+
+    def plan_among(names: Sequence[str]) -> Plan:
+        setting = Setting(problem, paths, names)
+        return plan_of(planner, problem, setting.layouts, setting.blocks, setting.parties.names,
+                       choose(setting))  # fmt: skip
+
+    workers = problem.costs.cluster.workers
+    if all(device.memory is None for device in workers):
+        return plan_among([device.name for device in workers])
+    return fitting(problem, plan_among)
+
+
+def checked_number(name: str, value: int | None, least: int = 1) -> int | None:
+    """The number; raises PlanError for what is none from ``least`` on."""
+    if value is not None and (not isinstance(value, int) or value < least):
+        raise PlanError(f"{name} {value!r} is not understood; it is a number from {least} on")
+    return value
+
+
+def _timing(problem: Problem, layouts: Layouts, blocks: Blocks, parties: Parties) -> Timing:
+    graph, costs = problem.graph, problem.costs
+    tables = Tables(layouts, costs)
+    place = dict(zip(tables.devices, tables.kinds.tolist(), strict=True))
+    # A source that does not compute is of no kind; none of its numbers is looked at.
+    kinds = np.array([place.get(name, place[parties.names[0]]) for name in parties.names])
+    spans = {
+        kind: np.array(span_seconds(graph, costs, name, blocks.cuts)) / pace
+        for name, kind, pace in zip(parties.names, kinds, parties.pace, strict=True)
+        if name in place
+    }
+    behind = {kind: np.append(np.cumsum(found[::-1])[::-1], 0.0) for kind, found in spans.items()}
+    rest = np.array([
+        behind[kind][blocks.ends] * pace for kind, pace in zip(kinds, parties.pace, strict=True)
+    ])  # fmt: skip
+    result = sum(graph.tensors[name].nbytes for name in dict.fromkeys(graph.outputs)
+                 if name in graph.producers)  # fmt: skip
+    return Timing(paths_of(problem, tables, blocks), parties, kinds, rest, result)

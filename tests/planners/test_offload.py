@@ -1,0 +1,394 @@
+"""Offloading in paths: the flow shop is the simulator's, the swarm finds what exhaustion finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import permutations, product
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import swath
+from swath.cluster import Cluster, Device, Link
+from swath.cluster.cluster import Network
+from swath.cost import nominal_costs
+from swath.errors import PlanError
+from swath.graph.graph import Graph
+from swath.plan.compile import compile_plan
+from swath.plan.plan import Plan
+from swath.plan.validate import validate_memory, validate_plan
+from swath.planners import Problem, make_planner
+from swath.planners.methods.offload.brute_force import soonest
+from swath.planners.methods.offload.flow_shop import johnson, makespan, minimising_waiting
+from swath.planners.methods.offload.laying_out import plan_of
+from swath.planners.methods.offload.links import Lines, leaving
+from swath.planners.methods.offload.psomw import swarmed
+from swath.planners.methods.offload.searching import waiting_least
+from swath.planners.methods.offload.setting import Setting
+from swath.planners.methods.offload.ways import Ways
+from swath.planners.objective import predicted_seconds
+from swath.runtime.clusters import random_inputs
+from swath.runtime.verify import verify_plan
+
+TOLERANCE = 0.01
+"""Relative difference between what a way is said to take and what its plan does on virtual time."""
+
+NFL = ("nfl-local", "nfl-remote", "nfl-bestcut")
+
+
+@cache
+def graph_of(model: str) -> Graph:
+    return swath.load(f"zoo:{model}")
+
+
+def cluster(mbit: float, speeds: tuple[float, ...] = (20.0,), source: float | None = 2.0,
+            network: str = "switch", **fields: object) -> Cluster:  # fmt: skip
+    """A source (a camera where it has no speed) and servers."""
+    weak = Device("weak", gflops=source, compute=source is not None)
+    servers = tuple(Device(f"s{place}", gflops=speed) for place, speed in enumerate(speeds))
+    hub = "s0" if network == "star" else None
+    link = Link(mbit * 125e3, 1e-3)
+    return Cluster(
+        (weak, *servers), "weak", cast(Network, network), link, dict(fields.get("links", {})), hub
+    )  # fmt: skip
+
+
+def setting_of(model: str, described: Cluster, paths: int | None = None) -> Setting:
+    problem = Problem(graph_of(model), nominal_costs(described))
+    return Setting(problem, paths, [device.name for device in described.workers])
+
+
+def laid_out(setting: Setting, problem: Problem, way: Ways) -> Plan:
+    return plan_of("test", problem, setting.layouts, setting.blocks, setting.parties.names, way)
+
+
+def simulated(plan: Plan, problem: Problem) -> float:
+    return predicted_seconds(plan, compile_plan(plan), problem.costs)
+
+
+def planned(name: str, problem: Problem, **options: object) -> tuple[Plan, float]:
+    plan = make_planner(name, **options).plan(problem)
+    return plan, simulated(plan, problem)
+
+
+# The flow shop
+
+
+def table(jobs: int, machines: int) -> st.SearchStrategy[np.ndarray]:
+    row = st.lists(st.integers(0, 20), min_size=jobs, max_size=jobs)
+    rows = st.lists(row, min_size=machines, max_size=machines)
+    return rows.map(lambda values: np.array(values, dtype=float))
+
+
+def soonest_of_all(stages: np.ndarray) -> float:
+    orders = np.array(list(permutations(range(stages.shape[1]))))
+    return float(makespan([seconds[orders] for seconds in stages]).min())
+
+
+@given(st.integers(1, 5).flatmap(lambda jobs: table(jobs, 3)))
+def test_the_makespan_is_the_longest_way_through_the_schedule(stages):
+    """Every way from the first job on the first machine to the last on the last counts."""
+    jobs = stages.shape[1]
+    ways = [
+        stages[0, : a + 1].sum() + stages[1, a : b + 1].sum() + stages[2, b:].sum()
+        for a, b in product(range(jobs), repeat=2)
+        if a <= b
+    ]
+    assert makespan([seconds[None] for seconds in stages])[0] == max(ways)
+
+
+@given(st.integers(1, 6).flatmap(lambda jobs: table(jobs, 2)))
+def test_johnsons_rule_is_the_best_order_for_two_machines(stages):
+    order = johnson(*stages[:, None])[0]
+    assert makespan([seconds[None, order] for seconds in stages])[0] == soonest_of_all(stages)
+
+
+@given(st.integers(1, 5).flatmap(lambda jobs: table(jobs, 2)), st.booleans())
+def test_minimising_waiting_is_johnsons_rule_where_one_stage_is_nothing(stages, is_first):
+    idle = np.zeros_like(stages[:1])
+    three = np.concatenate([idle, stages] if is_first else [stages, idle])
+    order = minimising_waiting(*three[:, None], np.array([stages.shape[1]]))[0]
+    assert makespan([seconds[None, order] for seconds in three])[0] == soonest_of_all(three)
+
+
+@given(st.integers(1, 6).flatmap(lambda jobs: table(jobs, 3)), st.integers(1, 6))
+def test_minimising_waiting_orders_what_is_there(stages, jobs):
+    count = min(jobs, stages.shape[1])
+    order = minimising_waiting(*stages[:, None], np.array([count]))[0]
+    assert sorted(order[:count]) == list(range(count))
+    assert sorted(order) == list(range(stages.shape[1]))
+    some = stages[:, :count]
+    first = makespan([seconds[None, order[:count]] for seconds in some])[0]
+    by_rule = johnson(some[None, 0] + some[None, 1], some[None, 1] + some[None, 2])[0]
+    assert first <= makespan([seconds[None, by_rule] for seconds in some])[0]
+
+
+def test_many_schedules_at_once_are_each_their_own():
+    rng = np.random.default_rng(1)
+    stages = [rng.random((50, 6)) for _ in range(3)]
+    together = makespan(stages)
+    for row in range(50):
+        assert together[row] == makespan([seconds[row : row + 1] for seconds in stages])[0]
+
+
+# Links
+
+
+def lines(rates: list[float], port: float, is_radio: bool = False) -> Lines:
+    return Lines(np.array([rates]), np.arange(len(rates)), np.array([port]), is_radio)
+
+
+@pytest.mark.parametrize(
+    ("of", "nbytes", "ends"),
+    [
+        (lines([10, 10], 10), [75, 125], [15, 20]),  # Half of the port each, then all of it.
+        (lines([10, 10], np.inf), [100, 100], [10, 10]),
+        (lines([2, 10], 10), [80, 100], [40, 12.5]),  # What one cannot use is the other's.
+        (lines([10, 5], np.inf, is_radio=True), [100, 100], [20, 30]),  # Half of the time each.
+    ],
+)
+def test_two_connections_share(of, nbytes, ends):
+    found = leaving(np.zeros((1, 2)), np.array([nbytes]), np.array([[0, 1]]), of)
+    assert found[0] == pytest.approx(ends)
+
+
+def test_messages_of_one_connection_leave_one_after_the_other():
+    ready, nbytes = np.array([[0.0, 1.0, 9.0]]), np.array([[30.0, 20.0, 10.0]])
+    found = leaving(ready, nbytes, np.zeros((1, 3), dtype=int), lines([10], 10))
+    assert found[0] == pytest.approx([3, 5, 10])
+
+
+# What a way takes
+
+PLACES = {
+    "slow": cluster(5),
+    "quick": cluster(200),
+    "weak server": cluster(50, (4.0,)),
+    "two servers": cluster(20, (20.0, 8.0)),
+    "uneven links": cluster(
+        20, (10.0, 10.0), links={("weak", "s1"): Link(6e6, 1e-3), ("s1", "weak"): Link(1e6, 1e-3)}
+    ),
+    "star": cluster(20, (20.0, 10.0), network="star"),
+    "radio": cluster(20, (20.0,), network="shared"),
+    "camera": cluster(20, (20.0, 10.0), source=None),
+}
+
+
+def some_ways(setting: Setting, count: int, seed: int) -> Ways:
+    """Any ways, in any order."""
+    rng = np.random.default_rng(seed)
+    block = rng.integers(len(setting.ends), size=count)
+    paths = 1 + (rng.random(count) * setting.blocks.paths[block]).astype(int)
+    shape = (count, setting.most)
+    cut = (rng.random(shape) * (setting.ends[block][:, None] + 1)).astype(int)
+    server = rng.integers(max(1, setting.parties.servers), size=shape)
+    ways = setting.ways(block, paths, rng.choice(setting.rests, count), cut, server)
+    order = ways.order.copy()
+    for row in range(0, count, 2):
+        rng.shuffle(order[row, : paths[row]])
+    return replace(ways, order=order)
+
+
+def off(model: str, place: Cluster) -> list[float]:
+    """How far what ways are said to take is from what their plans do on virtual time, relative."""
+    setting = setting_of(model, place)
+    problem = Problem(graph_of(model), nominal_costs(place))
+    ways = some_ways(setting, 12, seed=len(place.devices))
+    found = []
+    for row, said in enumerate(setting.seconds(ways)):
+        plan = laid_out(setting, problem, ways.take([row]))
+        validate_plan(plan)
+        found.append(abs(said / simulated(plan, problem) - 1))
+    return found
+
+
+@pytest.mark.parametrize("place", ["slow", "quick", "weak server"])
+@pytest.mark.parametrize("model", ["alexnet@96x96", "vgg11@64x64"])
+def test_a_way_takes_what_its_plan_does_on_virtual_time(model, place):
+    assert max(off(model, PLACES[place])) <= TOLERANCE
+
+
+@pytest.mark.parametrize("place", ["slow", "quick", "weak server"])
+def test_where_shortcuts_cross_a_cut_it_nearly_does(place):
+    """Who holds which part of a shortcut's map in the end depends on all paths together."""
+    found = off("resnet18@64x64", PLACES[place])
+    assert max(found) <= 3 * TOLERANCE
+    assert np.median(found) <= TOLERANCE
+
+
+@pytest.mark.parametrize("place", ["two servers", "uneven links", "star", "radio", "camera"])
+def test_where_messages_cross_each_other_most_ways_do(place):
+    """That results on their way to a server share its port with paths is not looked at."""
+    assert np.median(off("vgg11@64x64", PLACES[place])) <= TOLERANCE
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_found_takes_what_it_is_said_to(place):
+    model = "vgg11@64x64"
+    problem = Problem(graph_of(model), nominal_costs(PLACES[place]))
+    setting = setting_of(model, PLACES[place])
+    said, _ = swarmed(setting, 0)
+    plan, seconds = planned("psomw", problem)
+    assert said == pytest.approx(seconds, rel=TOLERANCE)
+    assert verify_plan(plan, graph_of(model), random_inputs(graph_of(model))).within_tolerance
+
+
+# What is found
+
+
+@dataclass(frozen=True)
+class Instance:
+    model: str
+    place: Cluster
+    paths: int
+
+    @property
+    def problem(self) -> Problem:
+        return Problem(graph_of(self.model), nominal_costs(self.place))
+
+
+def instances(count: int) -> Iterator[Instance]:
+    """Uplinks of 1 to 200 Mbit/s, a server that is 2 to 50 times as quick as the device."""
+    rng = np.random.default_rng(5)
+    for _ in range(count):
+        model, paths = [("alexnet@96x96", 3), ("tiny_yolov2@96x96", 2), ("vgg11@64x64", 2)][
+            int(rng.integers(3))
+        ]
+        device = float(np.exp(rng.uniform(np.log(0.5), np.log(10))))
+        faster = float(np.exp(rng.uniform(np.log(2), np.log(50))))
+        mbit = float(np.exp(rng.uniform(0, np.log(200))))
+        yield Instance(model, cluster(mbit, (device * faster,), device), paths)
+
+
+def test_the_swarm_finds_what_exhaustion_finds():
+    above = []
+    for instance in instances(24):
+        ours, best = (
+            planned(name, instance.problem, paths=instance.paths)[1]
+            for name in ("psomw", "offload-brute-force")
+        )
+        above.append(ours / best - 1)
+    assert np.mean(above) <= 0.0004
+    assert max(above) <= 0.01
+
+
+@pytest.mark.parametrize("place", ["slow", "quick", "two servers", "camera"])
+def test_exhaustion_leaves_nothing_out(place):
+    """All ways, one by one, of a network with few cuts."""
+    model = "alexnet@64x64"
+    setting = setting_of(model, PLACES[place], paths=2)
+    seconds, _ = soonest(setting, 10**7)
+    best = np.inf
+    for block, end in enumerate(setting.ends):
+        for count in range(1, setting.blocks.paths[block] + 1):
+            cuts = range(end + 1)
+            pairs = list(product(cuts, range(setting.parties.servers)))
+            rows = np.array(list(product(pairs, repeat=count)))
+            padded = np.zeros((len(rows), setting.most, 2), dtype=int)
+            padded[:, :count] = rows
+            every = np.full(len(rows), block)
+            ways = setting.with_rests(
+                every, np.full(len(rows), count), padded[:, :, 0], padded[:, :, 1]
+            )
+            for order in permutations(range(count)):
+                turns = (*order, *range(count, setting.most))
+                ordered = replace(ways, order=np.tile(turns, (len(ways), 1)))
+                best = min(best, float(setting.seconds(ordered).min()))
+    assert seconds == pytest.approx(best, rel=1e-9)
+
+
+def test_the_swarm_is_never_later_than_what_it_begins_with():
+    for place in PLACES.values():
+        setting = setting_of("resnet18@64x64", place)
+        found, _ = swarmed(setting, 0)
+        assert found <= waiting_least(setting)[0].min()
+        assert found <= setting.seconds(setting.unfused()).min()
+
+
+@pytest.mark.parametrize("model", ["alexnet@96x96", "vgg11@64x64", "tiny_yolov2@96x96"])
+@pytest.mark.parametrize("mbit", [2, 20, 100])
+def test_paths_are_at_most_three_times_as_fast_as_the_best_single_cut(model, mbit):
+    """One device, one link, one server: the busiest of three has a third of the work at least. Less
+    than the best single cut they never are, for that is one of the ways."""
+    problem = Problem(graph_of(model), nominal_costs(cluster(mbit)))
+    found = {name: planned(name, problem)[1] for name in ("psomw", "mw", *NFL)}
+    assert found["nfl-bestcut"] <= 3 * min(found["psomw"], found["mw"])
+    assert found["nfl-bestcut"] <= min(found["nfl-local"], found["nfl-remote"]) * (1 + TOLERANCE)
+    assert found["psomw"] <= found["nfl-bestcut"] * (1 + TOLERANCE)
+
+
+def test_paths_hide_sending_behind_computing():
+    problem = Problem(graph_of("tiny_yolov2@208x208"), nominal_costs(cluster(20)))
+    plan, seconds = planned("psomw", problem)
+    assert seconds < 0.9 * planned("nfl-bestcut", problem)[1]
+    assert len({tile.path for tile in plan.tiles if tile.path}) > 1
+
+
+def test_two_servers_with_links_of_their_own_are_used():
+    problems = [
+        Problem(graph_of("vgg11@64x64"), nominal_costs(cluster(200, speeds)))
+        for speeds in ((9, 9), (9,))
+    ]
+    (plan, both), (_, one) = (planned("psomw", problem) for problem in problems)
+    assert {"s0", "s1"} <= set(plan.devices_used)
+    assert both < one
+
+
+def test_no_fused_layers():
+    problem = Problem(graph_of("vgg11@64x64"), nominal_costs(cluster(20)))
+    assert planned("nfl-local", problem)[0].devices_used == ("weak",)
+    assert planned("nfl-remote", problem)[0].devices_used == ("s0",)
+    assert len(planned("nfl-bestcut", problem)[0].tiles) <= 2
+
+
+def test_a_seed_is_a_swarm():
+    problem = Problem(graph_of("alexnet@96x96"), nominal_costs(cluster(20, (20.0, 8.0))))
+    plans = [make_planner("psomw", seed=seed).plan(problem) for seed in (0, 0, 7)]
+    assert plans[0] == plans[1]
+    validate_plan(plans[2], graph_of("alexnet@96x96"))
+
+
+def test_a_device_without_the_memory_is_left_out():
+    place = cluster(200, (20.0, 19.0))
+    small = tuple(
+        replace(device, memory=2**20 if device.name == "s0" else 2**34) for device in place.devices
+    )
+    problem = Problem(graph_of("vgg11@64x64"), nominal_costs(replace(place, devices=small)))
+    for name in ("psomw", "nfl-remote"):
+        plan, _ = planned(name, problem)
+        validate_memory(plan, compile_plan(plan))
+        assert "s0" not in plan.devices_used
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "place", "message"),
+    [
+        ("psomw", {}, Cluster((Device("a"),), "a"), "no device besides the source 'a' computes"),
+        ("mw", {}, Cluster((Device("a"),), "a"), "add devices that compute"),
+        ("nfl-local", {}, cluster(20, source=None), "the source 'weak' computes nothing"),
+        ("psomw", {}, cluster(0), "nothing gets from 'weak' to 's0', for the rate is 0"),
+        (
+            "psomw",
+            {},
+            cluster(5, links={("s0", "weak"): Link(0.0, 1e-3)}),
+            "nothing gets from 's0' to 'weak'",
+        ),
+        ("mw", {"paths": 99}, cluster(20), "99 paths need as many rows"),
+        ("psomw", {"paths": 0}, cluster(20), "paths 0 is not understood"),
+        ("psomw", {"seed": "one"}, cluster(20), "seed 'one' is not understood"),
+        ("offload-brute-force", {"limit": 100}, cluster(20), "more than its limit of 100 cuts"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(name, options, place, message):
+    problem = Problem(graph_of("alexnet@96x96"), nominal_costs(place))
+    with pytest.raises(PlanError, match=message) as error:
+        make_planner(name, **options).plan(problem)
+    assert "\n" not in str(error.value)
