@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -27,6 +27,7 @@ from swath.runtime.plain import PlainRuntime
 from swath.runtime.verify import Verification, verify_plan
 from swath.simulate import Request, Simulation, make_script
 from swath.simulate import simulate as simulate_requests
+from swath.simulate.trials import TRIALS, run_trials
 
 if TYPE_CHECKING:
     import onnx
@@ -91,8 +92,9 @@ def choose(
     without: the default planner's, or one device alone where that is predicted to be better.
 
     ``objective``: what is to be small: the seconds of one inference (``latency``), those between
-    the results of a stream of them (``throughput``), or the joules of one (``energy``); None: what
-    the planner is for. ``deadline``: seconds that one inference may take then. Raises PlanError.
+    the results of a stream of them (``throughput``), the joules of one (``energy``), or the
+    probability that one misses the deadline (``reliability``); None: what the planner is for.
+    ``deadline``: seconds that one inference may take. Raises PlanError.
     """
     asked = objective or first_objective(planner or DEFAULT_PLANNER)
     choice = choose_plan(Problem(graph, costs, asked, deadline), planner, **options)
@@ -144,6 +146,25 @@ def simulate(
         seed=seed,
         record=record,
     )
+
+
+def trials(
+    plans: Sequence[Plan], cluster: Cluster, *, count: int = TRIALS, seed: int = 0
+) -> Iterator[Simulation]:
+    """``count`` independent inferences on virtual time, each at a moment of its own on links that
+    vary in their own way; of several plans (for several sizes of picture) each takes one by chance.
+
+    The same seed gives the same trials. `swath.simulate.reliability` says what their latencies
+    mean. Raises as `simulate` does, and PlanError for a recorded channel that is shorter than a
+    trial.
+    """
+    known = costs(cluster)
+    scripts = []
+    for plan in plans:
+        validate_plan(plan)
+        validate_devices(plan, list(cluster.by_name))
+        scripts.append(make_script(plan, compile_plan(plan), known))
+    return run_trials(scripts, known, count, seed)
 
 
 def verify(

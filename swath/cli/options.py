@@ -13,6 +13,7 @@ from swath.errors import InputError, ModelError, PlanError
 from swath.planners import Objective
 from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.input_files import IMAGENET_MEAN, IMAGENET_STD, PictureLayout, Preparation
+from swath.simulate.trials import TRIALS
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="An ONNX file, or zoo:NAME[@HxW].")]
 Dimensions = Annotated[
@@ -110,18 +111,48 @@ ClusterName = Annotated[
     str, typer.Option("--cluster-name", metavar="NAME", help="Of several on one network.")
 ]
 Repeat = Annotated[int, typer.Option("--repeat", metavar="R", min=1, help="Measured inferences.")]
+Stream = Annotated[
+    int | None,
+    typer.Option(
+        "--stream",
+        metavar="N",
+        min=1,
+        help="Let N inferences be in flight at once, and say how soon one result follows another.",
+    ),
+]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="S", help="Seconds for an inference.")]
 ObjectiveChoice = Annotated[
     Objective | None,
     typer.Option(
         "--objective",
-        help="What is to be small: an inference's time, that between the results of a stream, or "
-        "an inference's energy.  [default: what the planner is for; mostly latency]",
+        help="What is to be small: an inference's time, that between the results of a stream, an "
+        "inference's energy, or the chance that it misses the --deadline (reliability).  "
+        "[default: what the planner is for; mostly latency]",
     ),
 ]
 Deadline = Annotated[
     float | None,
     typer.Option("--deadline", metavar="MS", help="What an inference may take, at most."),
+]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        metavar="[WHERE:]SPEC",
+        help="How links' rates vary, as in a cluster file, e.g. 'rayleigh(snr=10dB)': of all, or "
+        "of those up (from the source), down (to it) or between two devices ('A B: ...'). May be "
+        "repeated; the last word on a link holds.",
+    ),
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(
+        "--trials",
+        metavar="N",
+        min=1,
+        help="Independent inferences that say how often the --deadline is met, each at a moment of "
+        f"its own.  [default: {TRIALS}]",
+    ),
 ]
 
 DEFAULT_MEAN = ",".join(map(str, IMAGENET_MEAN))

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 import swath.api
-from swath.cli.clusters import Known, known_of, open_cluster
+from swath.cli.clusters import Known, known_of, open_cluster, varied
 from swath.cli.options import (
     AsJson,
+    Channels,
     Deadline,
     Dimensions,
     Local,
@@ -38,6 +39,7 @@ from swath.cli.output import (
 )
 from swath.cli.pictures import save_picture
 from swath.cli.progress import Display
+from swath.cli.reliability import reliability_fact, reliability_keys
 from swath.cli.report import FIGURES, format_bound, format_figure, giving_up, plan_report
 from swath.cli.streams import present_facts, present_keys
 from swath.errors import ClusterError
@@ -46,6 +48,7 @@ from swath.plan.memory import peak_memory
 from swath.planners import Problem, check_objective, first_objective, make_planner
 from swath.planners.bound import lower_bound
 from swath.planners.choosing import DEFAULT_PLANNER
+from swath.planners.objective import predicted_reliability
 
 
 def plan(
@@ -58,6 +61,7 @@ def plan(
     option: PlannerOptions = None,
     objective: ObjectiveChoice = None,
     deadline: Deadline = None,
+    channel: Channels = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the plan (JSON) here."),
@@ -88,7 +92,7 @@ def plan(
                 known = Known(session.costs(display.step), session.present)
         else:
             known = known_of(described, display.step)
-        costs = known.costs
+        costs = varied(known.costs, channel)
         display.step("planning")
         start = time.perf_counter()
         choice = swath.api.choose(graph, costs, planner, objective=asked, deadline=limit, **options)
@@ -96,6 +100,10 @@ def plan(
         made = choice.plan
         bound = lower_bound(Problem(graph, costs))
         programs = compile_plan(made)
+        reliability = None
+        if limit is not None:
+            display.step("trying the plan")
+            reliability = predicted_reliability(made, programs, costs, limit)
         plan_path = output or output_file(f"plan-{file_stem(model)}-{made.planner}.json")
         swath.save_plan(made, plan_path)
         picture_path = save_picture(made, model, picture)
@@ -112,6 +120,7 @@ def plan(
             programs.bytes_moved,
             peaks,
         ),
+        "reliability": reliability_keys(reliability),
         **present_keys(known.present),
         "plan": str(plan_path),
         "picture": str(picture_path),
@@ -121,8 +130,10 @@ def plan(
         return
     memory = ", ".join(f"{name} {format_bytes(nbytes)}" for name, nbytes in peaks.items())
     predicted = f"{format_ms(choice.predicted * 1e3)} per inference"
-    if asked != "latency":
+    if asked not in ("latency", "reliability"):
         predicted += f", {format_figure(asked, choice.figure)} {FIGURES[asked]}"
+    kept = report["reliability"]
+    in_time = {} if kept is None else {"in time": reliability_fact(kept)}
     out = console()
     out.print(
         facts(
@@ -132,6 +143,7 @@ def plan(
                 "stages": f"{len(made.stages)} ({len(made.tiles)} tiles)",
                 **present_facts(known.present),
                 "predicted": predicted,
+                **in_time,
                 "no plan takes less than": format_bound(choice.predicted, bound),
                 "bytes moved": f"{format_bytes(programs.bytes_moved)} per inference",
                 "memory": memory,

@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 import swath
-from swath.cli.clusters import open_cluster
+import swath.api
+from swath.cli.clusters import open_cluster, varied
 from swath.cli.options import (
     DEFAULT_MEAN,
     DEFAULT_STD,
     AsJson,
+    Channels,
     ClusterFile,
     ClusterName,
     Connect,
+    Deadline,
     Dimensions,
     Discover,
     Input,
@@ -33,10 +36,12 @@ from swath.cli.options import (
     Seed,
     Size,
     Std,
+    Stream,
     Threads,
     Timeout,
     TraceFile,
     Weights,
+    parse_deadline,
     parse_dimensions,
     parse_planner_options,
     parse_preparation,
@@ -76,17 +81,10 @@ def run(
     option: PlannerOptions = None,
     plan: PlanFile = None,
     objective: ObjectiveChoice = None,
+    deadline: Deadline = None,
+    channel: Channels = None,
     repeat: Repeat = 10,
-    stream: Annotated[
-        int | None,
-        typer.Option(
-            "--stream",
-            metavar="N",
-            min=1,
-            help="Afterwards, let N inferences be in flight at once, and say how soon one result "
-            "follows another. Plans for throughput where the planner can.",
-        ),
-    ] = None,
+    stream: Stream = None,
     timeout: Timeout = 60.0,
     seed: Seed = 0,
     size: Size = None,
@@ -101,7 +99,8 @@ def run(
 ) -> None:
     """Run a model split over workers, in turn with plain ONNX Runtime on one device.
 
-    Without a cluster: two workers on this machine, one thread each.
+    Without a cluster: two workers on this machine, one thread each. With --stream the plan is for
+    throughput where the planner can, and several are in flight at once after those one by one.
     """
     for path in (output, picture, trace):
         check_writable(path)
@@ -111,6 +110,7 @@ def run(
     # Said now if there is none such, not after a minute's work.
     make_planner(planner or DEFAULT_PLANNER, **options)
     asked = _objective(planner or DEFAULT_PLANNER, objective, stream)
+    limit = parse_deadline(deadline)
     preparation = parse_preparation(size, mean, std, layout)
     dimensions = parse_dimensions(dim)
     chosen = None if plan is None else swath.load_plan(plan)
@@ -132,11 +132,13 @@ def run(
             discover=discover,
             cluster_name=cluster_name,
         ) as session:
-            session.costs(display.step)
+            costs = varied(session.costs(display.step), channel)
             said = None
             if chosen is None:
                 display.step("planning")
-                choice = session.choose(graph, planner, objective=asked, **options)
+                choice = swath.api.choose(
+                    graph, costs, planner, objective=asked, deadline=limit, **options
+                )
                 chosen, said = choice.plan, giving_up(choice)
             display.step("installing")
             session.deploy(graph, chosen, display.weights)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 import typer
@@ -10,19 +12,53 @@ from rich.table import Table
 
 import swath
 import swath.api
-from swath.cli.options import AsJson, TraceFile
-from swath.cli.output import check_writable, console, facts, format_bytes, format_ms, print_json
+from swath.cli.options import (
+    AsJson,
+    Channels,
+    Deadline,
+    Stream,
+    TraceFile,
+    Trials,
+    parse_deadline,
+)
+from swath.cli.output import (
+    check_picture_name,
+    check_writable,
+    console,
+    facts,
+    format_bytes,
+    format_ms,
+    output_file,
+    print_json,
+)
 from swath.cli.progress import Display
+from swath.cli.reliability import (
+    quantile_fact,
+    reliability_fact,
+    save_shares,
+    trial_keys,
+)
 from swath.cli.traces import check_trace_name, save_trace
+from swath.cluster.varying import with_channels
 from swath.errors import SwathError
 from swath.plan.compile import compile_plan
+from swath.planners import Problem
+from swath.planners.bound import check_reachable, lower_bound
 from swath.runtime.plain import Milliseconds
 from swath.simulate import redundant_flops_share
 from swath.simulate.steady import steady_interval, steady_requests
+from swath.simulate.trials import TRIALS, together
 
 
 def simulate(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan's file; see 'swath plan'.")],
+    plans: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PLAN...",
+            help="A plan's file; see 'swath plan'. Of several, for several sizes of picture, each "
+            "trial takes one by chance.",
+        ),
+    ],
     cluster: Annotated[Path, typer.Option("--cluster", metavar="FILE", help="A cluster file.")],
     requests: Annotated[
         int | None,
@@ -42,63 +78,97 @@ def simulate(
             help="Begin one every so often.  [default: when the one before it is over]",
         ),
     ] = None,
-    stream: Annotated[
-        int | None,
+    stream: Stream = None,
+    channel: Channels = None,
+    deadline: Deadline = None,
+    trials: Trials = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of what changes by chance.")] = 0,
+    picture: Annotated[
+        Path | None,
         typer.Option(
-            "--stream",
-            metavar="N",
-            min=1,
-            help="Let N of them be in flight at once, and say how soon one result follows another.",
+            "--picture",
+            metavar="FILE",
+            help="Draw here (.png or .svg) how often which deadline is met by trials.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of what changes by chance.")] = 0,
     trace: TraceFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a plan will take on a cluster: latency, utilisation, bytes, energy."""
-    check_writable(trace)
+    """Say what a plan will take on a cluster: latency, utilisation, bytes, energy.
+
+    With --deadline or --trials: how often it is over in time, by independent inferences.
+    """
+    for path in (trace, picture):
+        check_writable(path)
     check_trace_name(trace)
-    chosen = swath.load_plan(plan)
-    described = swath.load_cluster(cluster)
-    count = _count(requests, every, stream)
+    check_picture_name(picture)
+    limit = parse_deadline(deadline)
+    is_trying = trials is not None or limit is not None
+    if is_trying:
+        _check_alone(
+            {"--requests": requests, "--every": every, "--stream": stream, "--trace": trace}
+        )
+    elif len(plans) > 1 or picture is not None:
+        raise SwathError("several plans, or a picture, are for trials; give --trials N")
+    chosen = [swath.load_plan(path) for path in plans]
+    described = with_channels(swath.load_cluster(cluster), channel or ())
+    count = (trials or TRIALS) if is_trying else _count(requests, every, stream)
     with Display(quiet=as_json) as display:
         display.step("simulating")
-        programs = compile_plan(chosen)
-        found = swath.api.simulate(
-            chosen,
-            described,
-            requests=count,
-            every=None if every is None else every / 1e3,
-            in_flight=stream or 1,
-            seed=seed,
-            record=trace is not None,
-        )
+        if is_trying:
+            found = _tried(chosen, described, count, limit, seed, display)
+        else:
+            found = swath.api.simulate(
+                chosen[0],
+                described,
+                requests=count,
+                every=None if every is None else every / 1e3,
+                in_flight=stream or 1,
+                seed=seed,
+                record=trace is not None,
+            )
+        shares = [redundant_flops_share(plan, compile_plan(plan)) for plan in chosen]
     if trace is not None and found.trace is not None:
         save_trace([found.trace], trace)
+    if is_trying:
+        stem = plans[0].stem
+        picture = picture or output_file(f"reliability-{stem}.png")
+        save_shares({stem: found.latencies}, picture, f"{stem} on {cluster.stem}", limit)
+    tried = trial_keys(found.latencies if is_trying else None, limit)
     times = Milliseconds.of(found.latencies)
-    share = redundant_flops_share(chosen, programs)
     interval = None if stream is None else steady_interval(found.ends, stream)
     if as_json:
         print_json(
             {
-                **_report(chosen, found, times, share, trace),
+                **_report(chosen, found, times, fmean(shares), trace),
                 "in_flight": stream,
                 "requests_per_second": None if interval is None else 1 / interval,
                 "interval_ms": None if interval is None else interval * 1e3,
+                "trials": count if is_trying else None,
+                **tried,
+                "picture": str(picture) if is_trying else None,
             }
         )
         return
     out = console()
     rows = {
-        "plan": f"{len(chosen.stages)} stages, by planner {chosen.planner}",
+        "plan": "\n".join(
+            f"{len(plan.stages)} stages, by planner {plan.planner}" for plan in chosen
+        ),
         "latency": format_ms(times.mean),
         "bytes moved": f"{format_bytes(found.bytes_moved / count)} per inference",
-        "computed twice": f"{share:.1%} of the model's FLOPs",
+        "computed twice": f"{fmean(shares):.1%} of the model's FLOPs",
     }
     if count > 1:
         rows["latency"] += (
             f" (mean of {count}; median {format_ms(times.median)}, 95% {format_ms(times.p95)})"
         )
+    if tried["reliability"] is not None:
+        rows["in time"] = reliability_fact(tried["reliability"])
+    if is_trying:
+        rows["over within"] = quantile_fact(found.latencies)
+        rows["picture"] = str(picture)
+    elif count > 1:
         rows["throughput"] = f"{count / found.makespan:.3g} inferences a second"
     if interval is not None:
         rows[f"{stream} in flight"] = (
@@ -109,6 +179,32 @@ def simulate(
     out.print(facts(rows))
     out.print()
     out.print(_devices(found, count))
+
+
+def _check_alone(options: Mapping[str, object]) -> None:
+    """Raises SwathError where one of these is given, which do not go with trials."""
+    for option, value in options.items():
+        if value is not None:
+            raise SwathError(
+                f"{option} is about requests that follow each other, but trials (--trials, "
+                "--deadline) are each alone; leave one away"
+            )
+
+
+def _tried(
+    plans: Sequence[swath.Plan],
+    cluster: swath.Cluster,
+    count: int,
+    deadline: float | None,
+    seed: int,
+    display: Display,
+) -> swath.Simulation:
+    """All trials together; raises PlanError for a deadline that none can meet."""
+    if deadline is not None:
+        costs = swath.api.costs(cluster)
+        check_reachable(deadline, min(lower_bound(Problem(plan.graph, costs)) for plan in plans))
+    trials = swath.api.trials(plans, cluster, count=count, seed=seed)
+    return together(display.count("trials", trials, count))
 
 
 def _count(requests: int | None, every: float | None, stream: int | None) -> int:
@@ -126,7 +222,7 @@ def _count(requests: int | None, every: float | None, stream: int | None) -> int
 
 
 def _report(
-    plan: swath.Plan,
+    plans: Sequence[swath.Plan],
     found: swath.Simulation,
     times: Milliseconds,
     share: float,
@@ -134,7 +230,7 @@ def _report(
 ) -> dict[str, Any]:
     count = len(found.latencies)
     return {
-        "planner": plan.planner,
+        "planner": ", ".join(dict.fromkeys(plan.planner for plan in plans)),
         "latency_ms": times.mean,
         "latency_median_ms": times.median,
         "latency_p95_ms": times.p95,

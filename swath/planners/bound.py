@@ -21,11 +21,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from math import floor
 
 import numpy as np
 from scipy.optimize import linprog
 
 from swath.cost import Costs
+from swath.errors import PlanError
 from swath.graph.graph import Graph
 from swath.ops import Operator, Region, Rule, whole_of
 from swath.planners.registry import Problem
@@ -157,3 +159,15 @@ def _asked(op: Operator, rule: Rule, axis: int, entry: int) -> tuple[Region | No
     first = wanted[0]
     assert first is not None
     return rule.demand(op, (first.replace(axis, (entry, entry + 1)), *wanted[1:])).inputs
+
+
+def check_reachable(deadline: float, bound: float) -> None:
+    """Raises PlanError for a deadline below the `lower_bound`, both in seconds: nothing meets it,
+    whatever the links do."""
+    if deadline < bound:
+        # Rounded down, so that it remains a bound.
+        least = floor(bound * 1e6) / 1e3
+        raise PlanError(
+            f"no plan meets a deadline of {deadline * 1e3:.10g} ms: computing alone takes "
+            f"{least:.10g} ms on these devices together; give more time or more devices"
+        )

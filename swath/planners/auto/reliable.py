@@ -1,8 +1,8 @@
 """The plan that meets a deadline most often, over links that vary.
 
 Looked at are the plans of all planners for latency, and our own for steady links, as fast as these
-are at an ordinary, a bad and a very bad moment: who plans for a bad moment waits less in one. All of
-them are tried at the same moments of the same channels; the best in a few trials are tried in more.
+are at an ordinary, a bad and a very bad moment: who plans for a bad moment waits less in one. They
+are tried at the same moments of the same channels, and those that are best in a few trials in more.
 """
 
 from __future__ import annotations
