@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import swath
 import swath.api
+from swath.cluster.varying import with_channels
 from swath.cost import Costs
 from swath.errors import ClusterError, FabricError, PlanError
 from swath.runtime.knowing import Present
@@ -40,6 +41,11 @@ def known_of(cluster: swath.Cluster, step: Callable[[str], None]) -> Known:
             return Known(session.costs(step), session.present)
     except FabricError as error:
         return Known(swath.api.costs(cluster), absence=f"not up, planned by its file: {error}")
+
+
+def varied(costs: Costs, channels: Sequence[str] | None) -> Costs:
+    """The same devices on links that vary as ``--channel`` says."""
+    return replace(costs, cluster=with_channels(costs.cluster, channels)) if channels else costs
 
 
 def open_cluster(

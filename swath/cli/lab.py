@@ -25,7 +25,7 @@ from swath.cli.options import (
 )
 from swath.cli.output import check_writable, console, facts, print_json
 from swath.cli.progress import Display
-from swath.cli.report import exit_status, run_facts, run_report
+from swath.cli.report import exit_status, lab_facts, run_facts, run_report
 from swath.cli.traces import check_trace_name, save_trace
 from swath.planners import make_planner
 from swath.planners.choosing import DEFAULT_PLANNER
@@ -103,14 +103,7 @@ def lab_run(
     else:
         rows = run_facts(report)
         rows["figures"] = f"{repeat}, each the mean of {measured.requests} requests back to back"
-        rows["quotas"] = "all bite: " + ", ".join(
-            f"{name} {cores:.3g}" for name, cores in checks.cores.items()
-        )
-        if not checks.delays:
-            rows["latencies"] = (
-                "not those of the cluster file: this kernel cannot delay packets; "
-                f"the fabric's own, {checks.latency * 1e3:.2g} ms"
-            )
+        rows.update(lab_facts(checks))
         if trace is not None:
             rows["trace"] = str(trace)
         console().print(facts(rows))

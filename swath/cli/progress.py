@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from typing import Self
+from collections.abc import Iterable, Iterator
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -17,12 +19,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+Item = TypeVar("Item")
+
 
 class _Bytes(DownloadColumn):
-    """Nothing for a step whose end is not known."""
+    """Nothing but for weights that travel."""
 
     def render(self, task: Task) -> Text:
-        return Text() if task.total is None else super().render(task)
+        return super().render(task) if task.fields.get("in_bytes") else Text()
 
 
 class Display:
@@ -39,7 +43,7 @@ class Display:
             disable=quiet or not sys.stderr.isatty(),
         )
         self._workers: dict[str, TaskID] = {}
-        self._step: TaskID | None = None
+        self._subject = ""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -52,16 +56,47 @@ class Display:
         """Show nothing more: what is measured now must have the processor to itself."""
         self._progress.stop()
 
+    @contextlib.contextmanager
+    def about(self, subject: str) -> Iterator[None]:
+        """Every step inside is one of this."""
+        self._subject = f"{subject}: "
+        try:
+            yield
+        finally:
+            self._subject = ""
+
     def step(self, text: str) -> None:
         """What is being done now."""
-        if self._step is not None:
-            self._progress.remove_task(self._step)
-        self._step = self._progress.add_task(text, total=None)
+        self._show(text, moving=True)
+
+    def hold(self, text: str) -> None:
+        """The same, drawn once: what is measured now must have the processor to itself."""
+        self._show(text, moving=False)
+
+    def count(self, text: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+        """The items, one by one, of which there are so many; a bar says how far they have come."""
+        task = self._show(text, moving=True)
+        self._progress.update(task, total=total)
+        for item in items:
+            yield item
+            self._progress.advance(task)
+
+    def _show(self, text: str, moving: bool) -> TaskID:
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._workers.clear()
+        if self._progress.live.auto_refresh != moving:
+            self._progress.stop()
+            self._progress.live.auto_refresh = moving
+            self._progress.start()
+        return self._progress.add_task(f"{self._subject}{text}", total=None)
 
     def weights(self, worker: str, sent: int, total: int) -> None:
         """A `swath.runtime.coordinator.Progress`."""
         if worker not in self._workers:
-            self._workers[worker] = self._progress.add_task(f"weights to {worker}", total=total)
+            self._workers[worker] = self._progress.add_task(
+                f"weights to {worker}", total=total, in_bytes=True
+            )
         self._progress.update(self._workers[worker], completed=sent)
         if sent == total:
             self._progress.update(self._workers[worker], visible=False)

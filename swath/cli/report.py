@@ -1,4 +1,4 @@
-"""The report of a run: as `run` and `demo` print it."""
+"""The report of a run: as commands print it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from swath.plan.plan import Plan
 from swath.planners import Objective
 from swath.planners.choosing import DEFAULT_PLANNER, Choice
 from swath.runtime.clusters import RunReport
+from swath.runtime.lab.cluster import LabChecks
 from swath.runtime.plain import Milliseconds
 
 FIGURES: Mapping[Objective, str] = {
@@ -92,6 +93,18 @@ def run_facts(report: RunReport) -> dict[str, str]:
             f"({report.max_rel_diff:.0e} of the largest value)"
         )
     rows["bytes moved"] = f"{format_bytes(report.bytes_moved)} per inference"
+    return rows
+
+
+def lab_facts(checks: LabChecks) -> dict[str, str]:
+    """What was seen of a lab before it measured, for people."""
+    cores = ", ".join(f"{name} {share:.3g}" for name, share in checks.cores.items())
+    rows = {"quotas": f"all bite: {cores}"}
+    if not checks.delays:
+        rows["latencies"] = (
+            "not those of the cluster file: this kernel cannot delay packets; "
+            f"the fabric's own, {checks.latency * 1e3:.2g} ms"
+        )
     return rows
 
 

@@ -97,8 +97,11 @@ class LabCluster:
     ...         measured = lab.measure()
     ...     report = lab.report(plan, measured)
 
-    ``effort``: how thoroughly this machine is profiled at first use. Raises ClusterError where this
-    machine cannot be a lab, or cannot imitate this cluster.
+    or, all in one, ``report = lab.run(graph, inputs, plan=plan)``.
+
+    ``effort``: how thoroughly this machine is profiled at first use. ``checks``: what the first
+    `run` saw; None before it. Raises ClusterError where this machine cannot be a lab, or cannot
+    imitate this cluster.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class LabCluster:
         self.threads = threads
         self._step = step
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.checks: LabChecks | None = None
         self._latency = 0.0
         self._stack = contextlib.ExitStack()
         try:
@@ -365,3 +369,23 @@ class LabCluster:
             bit_exact=all(d.bit_exact for d in differences),
             bytes_moved=compile_plan(plan).bytes_moved,
         )
+
+    def run(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, np.ndarray],
+        *,
+        plan: Plan,
+        repeat: int = 3,
+        timeout: float = TIMEOUT,
+        progress: Progress | None = None,
+    ) -> RunReport:
+        """A plan from end to end: deployed, measured `in_force` and compared with the unsplit
+        model. The first time, every quota and every rate is seen to bite."""
+        _ = self.costs  # Finding out what is known deploys other networks: not once this one is.
+        self.deploy(graph, plan, inputs, progress)
+        with self.in_force():
+            if self.checks is None:
+                self.checks = self.check()
+            measured = self.measure(repeat, timeout)
+        return self.report(plan, measured, timeout)
