@@ -51,6 +51,9 @@ EQUAL_GFLOPS, UNEVEN_GFLOPS, SLOW_GFLOPS, FAST_GFLOPS = (2.0, 12.0), (1.5, 15.0)
 MEMORY = (0.65, 0.95)
 """Of what the model takes on one device."""
 
+OFFLOADING = {"psomw", "mw", "nfl-local", "nfl-remote", "nfl-bestcut", "offload-brute-force"}
+"""Planners for one device and its servers, which are compared elsewhere."""
+
 BUDGET = 60.0
 """Seconds for each planner."""
 
@@ -138,9 +141,9 @@ def graph_of(model: str) -> swath.Graph:
 
 
 def planners() -> list[str]:
-    """All that plan for latency, ours first."""
+    """All that plan for latency and split layers among devices, ours first."""
     names = [info.name for info in known_planners() if "latency" in info.objectives]
-    return sorted(names, key=lambda name: name != "auto")
+    return sorted(set(names) - OFFLOADING, key=lambda name: (name != "auto", names.index(name)))
 
 
 def scenarios_of(setting: Setting) -> list[Scenario]:

@@ -70,8 +70,7 @@ PlannerChoice = Annotated[
     typer.Option(
         "--planner",
         metavar="NAME",
-        help="How to split; see 'swath planners'.  "
-        f"[default: {DEFAULT_PLANNER}, or one device alone where that is predicted to be faster]",
+        help=f"How to split; see 'swath planners'.  [default: {DEFAULT_PLANNER}]",
     ),
 ]
 PlannerOptions = Annotated[

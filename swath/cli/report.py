@@ -9,7 +9,7 @@ from typing import Any
 from swath.cli.output import format_bytes, format_ms
 from swath.plan.plan import Plan
 from swath.planners import Objective
-from swath.planners.choosing import DEFAULT_PLANNER, Choice
+from swath.planners.choosing import SPLITTING_PLANNER, Choice
 from swath.runtime.clusters import RunReport
 from swath.runtime.lab.cluster import LabChecks
 from swath.runtime.plain import Milliseconds
@@ -126,8 +126,8 @@ def giving_up(choice: Choice) -> str | None:
     better = "to need less" if choice.objective == "energy" else "to be faster"
     alone, split = (format_figure(choice.objective, x) for x in (choice.figure, choice.given_up))
     return (
-        f"One device is predicted {better} ({alone}) than the split ({split}), so {device} "
-        f"computes alone. Split it all the same with --planner {DEFAULT_PLANNER}."
+        f"One device is predicted {better} ({alone}) than a split ({split}), so {device} "
+        f"computes alone. Split it all the same with --planner {SPLITTING_PLANNER}."
     )
 
 

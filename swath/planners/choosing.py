@@ -10,16 +10,19 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.validate import validate_memory
 from swath.planners.objective import check_deadline, figure, predicted_seconds
-from swath.planners.registry import Objective, Problem, check_objective, make_planner
+from swath.planners.registry import Objective, Problem, make_planner
 
-DEFAULT_PLANNER = "even"
+DEFAULT_PLANNER = "auto"
+
+SPLITTING_PLANNER = "even"
+"""Splits in any case: what one device alone is held against for who wonders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A plan, the seconds of one inference that are predicted of it, and the `figure` that is to be
-    small. ``given_up``: that of the split that would have been worse than the one device; None
-    where there is no such split."""
+    small. ``given_up``: that of a split that would have been worse than the one device; None
+    where several devices compute, or there is no such split."""
 
     plan: Plan
     objective: Objective
@@ -29,30 +32,21 @@ class Choice:
 
 
 def choose(problem: Problem, planner: str | None = None, **options: Any) -> Choice:
-    """A plan by a planner's name and options.
+    """A plan by a planner's name and options; by the default planner without a word of either.
 
-    Without a word of either: by the default planner, or on one device alone where that is
-    predicted to be better. Raises PlanError, also where the plan needs more memory than there is
-    or misses the deadline.
+    Raises PlanError, also where the plan needs more memory than there is or misses the deadline.
     """
-    if planner is not None or options:
-        return _of(problem, planner or DEFAULT_PLANNER, **options)
-    check_objective(DEFAULT_PLANNER, problem.objective)
-    split, alone = (_attempt(problem, name) for name in (DEFAULT_PLANNER, "whole"))
-    if isinstance(split, PlanError):
-        if isinstance(alone, PlanError):
-            raise split
-        return alone
-    if isinstance(alone, PlanError) or split.figure <= alone.figure:
-        return split
-    return replace(alone, given_up=split.figure if len(split.plan.devices_used) > 1 else None)
-
-
-def _attempt(problem: Problem, planner: str) -> Choice | PlanError:
+    choice = _of(problem, planner or DEFAULT_PLANNER, **options)
+    is_alone = len(choice.plan.devices_used) == 1 < len(problem.costs.cluster.workers)
+    if planner is not None or options or not is_alone:
+        return choice
     try:
-        return _of(problem, planner)
-    except PlanError as error:
-        return error
+        split = _of(problem, SPLITTING_PLANNER)
+    except PlanError:  # Too much for some device, or too late.
+        return choice
+    if len(split.plan.devices_used) == 1 or split.figure <= choice.figure:
+        return choice
+    return replace(choice, given_up=split.figure)
 
 
 def _of(problem: Problem, planner: str, **options: Any) -> Choice:

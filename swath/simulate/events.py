@@ -12,26 +12,37 @@ Action = Callable[[Any], None]
 
 class Events:
     """The events to come. ``settle`` is called whenever time is about to go on and ``unsettled`` is
-    not empty: what several events of one moment change is worked out once."""
+    not empty: what several events of one moment change is worked out once.
 
-    __slots__ = ("_heap", "_order", "now", "settle", "unsettled")
+    ``at(time, action, argument)`` has ``action(argument)`` called at a time that is not past.
+    """
+
+    __slots__ = ("_heap", "at", "now", "settle", "unsettled")
 
     def __init__(self) -> None:
         self.now = 0.0
         self.unsettled: list[Any] = []
         self.settle: Callable[[], None] = self.unsettled.clear
         self._heap: list[tuple[float, int, Action, Any]] = []
-        self._order = count()
-
-    def at(self, time: float, action: Action, argument: object) -> None:
-        """Call ``action(argument)`` at a time that is not past."""
-        heappush(self._heap, (time, next(self._order), action, argument))
+        self.at = _pusher(self._heap)
 
     def run(self) -> None:
         """Until nothing is left to happen."""
-        heap, unsettled = self._heap, self.unsettled
+        heap, unsettled, settle = self._heap, self.unsettled, self.settle
         while heap:
             self.now, _, action, argument = heappop(heap)
             action(argument)
             if unsettled and (not heap or heap[0][0] > self.now):
-                self.settle()
+                settle()
+
+
+def _pusher(
+    heap: list[tuple[float, int, Action, Any]],
+) -> Callable[[float, Action, object], None]:
+    """`Events.at`: everything that happens goes through it, so it looks up nothing."""
+    order, push = count().__next__, heappush
+
+    def at(time: float, action: Action, argument: object) -> None:
+        push(heap, (time, order(), action, argument))
+
+    return at

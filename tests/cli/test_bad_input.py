@@ -133,7 +133,11 @@ def test_plans_that_do_not_fit(refused, plan_file):
         (["fly"], "No such command 'fly'"),
         (["plan", SMALL], "--cluster FILE or --local N"),
         (["plan", SMALL, "--cluster", "none.yaml"], "none.yaml"),
-        (["plan", SMALL, "--local", "2", "--objective", "energy"], "it plans for latency"),
+        (["plan", SMALL, "--local", "2", "--objective", "energy"], "'worker-0' has no watts"),
+        (
+            ["plan", SMALL, "--local", "2", "--planner", "even", "--objective", "energy"],
+            "it plans for latency",
+        ),
         (["plan", SMALL, "--local", "2", "--deadline", "0"], "--deadline 0: give the milliseconds"),
         (
             ["plan", SMALL, "--local", "2", "--planner", "pico", "--objective", "latency"],

@@ -185,8 +185,8 @@ def test_plan_for_reliability(swath, refused, tmp_path, chain):
     again = swath("simulate", "plan.json", "--cluster", "cluster.yaml", "--channel", CHANNEL,
                   "--deadline", deadline, "--json").json  # fmt: skip
     assert again["reliability"] == made["reliability"]
-    assert "for reliability: auto" in refused(*plan, "--objective", "reliability",
-                                              "--deadline", deadline)  # fmt: skip
+    late = (*plan, "--objective", "reliability", "--deadline", deadline)
+    assert "for reliability: auto" in refused(*late, "--planner", "dpfp")
     assert "give one (--deadline MS)" in refused(*plan, "--objective", "reliability",
                                                  "--planner", "auto")  # fmt: skip
 

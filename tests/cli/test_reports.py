@@ -63,7 +63,7 @@ def test_one_device_is_used_where_it_is_predicted_to_be_faster(swath, tmp_path):
     assert "pi-a computes alone" in planned.stdout, "the other is faster, but far away"
     asked = swath("plan", TINY, "--cluster", "cluster.yaml", "--planner", "even", "--json").json
     alone = swath("plan", TINY, "--cluster", "cluster.yaml", "--json").json
-    assert (asked["planner"], alone["planner"]) == ("even", "whole")
+    assert (asked["planner"], alone["planner"]) == ("even", "auto")
     assert alone["predicted_ms"] < asked["predicted_ms"]
     assert alone["devices_used"] == ["pi-a"]
 

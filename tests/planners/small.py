@@ -13,6 +13,7 @@ from onnx import helper
 from swath.cluster import Cluster, Device, Link, Watts
 from swath.cluster.cluster import Network
 from swath.cost import nominal_costs
+from swath.graph.graph import Graph
 from swath.graph.load import load_onnx
 from swath.planners import Problem
 from swath.planners.methods.brute_force import BruteForce
@@ -39,9 +40,11 @@ HEAD = 3
 
 @dataclass(frozen=True)
 class Instance:
-    """A problem, and the options with which brute force has few enough plans."""
+    """A problem, its graph with weights, and the options with which brute force has few enough
+    plans."""
 
     name: str
+    graph: Graph
     problem: Problem
     options: Mapping[str, Any]
 
@@ -71,7 +74,7 @@ def _instance(seed: int) -> Instance | None:
     if not feasible:
         return None
     name = f"{seed}: {layers} layers, {devices} devices, {cluster.network}"
-    return Instance(name, problem, SPACES[counts.index(max(feasible))])
+    return Instance(name, graph, problem, SPACES[counts.index(max(feasible))])
 
 
 def _cluster(rng: np.random.Generator, devices: int) -> Cluster:

@@ -146,7 +146,7 @@ def test_one_device_is_never_better_and_the_result_is_exact(number):
     plan = make_planner("brute-force", **instance.options).plan(of)
     validate_plan(plan, of.graph)
     assert seconds_of(plan, of) <= seconds_of(make_planner("whole").plan(of), of)
-    assert verify_plan(plan, of.graph, random_inputs(of.graph)).within_tolerance
+    assert verify_plan(plan, instance.graph, random_inputs(instance.graph)).within_tolerance
 
 
 # Objectives, memory, randomness

@@ -28,6 +28,9 @@ from swath.planners.building.weighing import slowdown
 _BEAM = 16
 """Splits of the stage before that are looked at, the best so far."""
 
+_PATIENCE = 3
+"""Beginnings of a stage in turn that help nobody, after which none before them is looked at."""
+
 _PARTS = 2
 """Tiles that computing borders first makes more of one."""
 
@@ -214,7 +217,7 @@ class Search:
         count, stop = len(self._strips.splits), self._cuts[end]
         walk = _Walk.begin(count, len(self._strips.tables.devices), bool(np.any(price)))
         every = np.arange(count)
-        position = stop
+        position, fruitless = stop, 0
         for start in range(end - 1, max(-1, end - 1 - LONGEST_STAGE), -1):
             while position > self._cuts[start]:
                 position -= 1
@@ -229,6 +232,9 @@ class Search:
                 for best in bests
                 if (best.seconds[start].min() + least < best.seconds[end]).any()
             ]
+            fruitless = 0 if helped else fruitless + 1
+            if fruitless > _PATIENCE:
+                break
             if not helped:
                 continue
             ways = np.unique(np.concatenate([own for _, own in helped]))
