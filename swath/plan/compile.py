@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from swath.errors import PlanError
 from swath.graph.geometry import TileGeometry, tile_geometry
@@ -40,6 +40,13 @@ def compile_plan(plan: Plan, graph: Graph | None = None) -> Programs:
     or only later than it is needed.
     """
     return _Compiler(plan, graph or plan.split_graph).compile()
+
+
+def sketch_plan(plan: Plan, graph: Graph | None = None) -> Programs:
+    """The programs of all devices without their tiles' models, and so without weights and FLOPs:
+    all that the simulator looks at, for half of the work. Nobody can run them or tell their memory.
+    """
+    return _Sketcher(plan, graph or plan.split_graph).compile()
 
 
 @dataclass(slots=True)
@@ -298,13 +305,9 @@ class _Compiler:
         models: dict[str, bytes],
     ) -> Compute:
         tile = self.plan.tiles[place]
-        nodes = [self.graph.index[name] for name in self.plan.stage_by_name[tile.stage].nodes]
-        model = extract_tile(self.graph, nodes, tile.outputs, self.orders)
-        models[model.digest] = model.model
-        return Compute(
+        step = Compute(
             tile=place,
             stage=tile.stage,
-            model=model.digest,
             inputs=tuple(
                 TileInput(
                     self._box(name, region), tuple(_piece(piece, step_of) for piece in pieces)
@@ -312,9 +315,20 @@ class _Compiler:
                 for name, region, pieces in inputs
             ),
             outputs=tuple(self._box(name, region) for name, region in tile.outputs.items()),
-            weights=model.weights,
-            flops=model.flops,
         )
+        return self._modelled(step, tile, models)
+
+    def _modelled(self, step: Compute, tile: Tile, models: dict[str, bytes]) -> Compute:
+        """The step with the model that it runs."""
+        nodes = [self.graph.index[name] for name in self.plan.stage_by_name[tile.stage].nodes]
+        model = extract_tile(self.graph, nodes, tile.outputs, self.orders)
+        models[model.digest] = model.model
+        return replace(step, model=model.digest, weights=model.weights, flops=model.flops)
+
+
+class _Sketcher(_Compiler):
+    def _modelled(self, step: Compute, tile: Tile, models: dict[str, bytes]) -> Compute:
+        return step
 
 
 def _take(missing: list[Region], held: Region) -> tuple[list[Region], list[Region]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from swath.graph.weights import WeightSlice
@@ -69,16 +69,16 @@ class TileInput:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Run one tile. ``model`` is the digest of its ONNX model, ``tile`` its place in the plan;
-    ``weights`` says what the model's external initializers hold."""
+    """Run one tile. ``tile`` is its place in the plan, ``model`` the digest of its ONNX model (a
+    sketch has none); ``weights`` says what the model's external initializers hold."""
 
     tile: int
     stage: str
-    model: str
     inputs: tuple[TileInput, ...]
     outputs: tuple[Box, ...]
-    weights: Mapping[str, WeightSlice]
-    flops: int
+    model: str = ""
+    weights: Mapping[str, WeightSlice] = field(default_factory=dict)
+    flops: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import swath
+from swath.cluster import Cluster, Device
+from swath.cost import nominal_costs
 from swath.ops import Region, subtract_all
 from swath.plan.codec import load_plan, plan_from_json, plan_to_json, save_plan
-from swath.plan.compile import compile_plan
+from swath.plan.compile import compile_plan, sketch_plan
 from swath.plan.memory import ALIGNMENT, contiguous_offset, layout, peak_memory
 from swath.plan.order import CHANNELS_LAST
 from swath.plan.plan import NamedSource
@@ -20,6 +23,7 @@ from swath.plan.program import COORDINATOR, Compute, Send
 from swath.plan.transport import program_from_json, program_to_json
 from swath.plan.validate import validate_plan
 from swath.runtime.verify import verify_plan
+from swath.simulate import make_script
 from tests.plan.plans import ROWS, chain_graph, layer_plan, rows_of, two_devices
 
 GRAPH = chain_graph()
@@ -345,3 +349,14 @@ def test_what_is_no_plan_is_refused_in_one_line(tmp_path, content):
         load_plan(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_sketch_takes_as_long_as_the_programs():
+    """It lacks models alone, at which the simulator does not look."""
+    graph = swath.load("zoo:squeezenet@64x64")
+    cluster = Cluster(tuple(Device(name, gflops=5) for name in "abc"), "a")
+    costs = nominal_costs(cluster)
+    plan = swath.plan(graph, cluster, "even")
+    programs, sketch = compile_plan(plan), sketch_plan(plan)
+    assert programs.models and not sketch.models
+    assert make_script(plan, sketch, costs) == make_script(plan, programs, costs)

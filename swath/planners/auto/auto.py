@@ -47,7 +47,7 @@ _ALWAYS = ("whole",)
 """Planners whose plans are looked at whatever is asked; others only for other objectives than
 latency, which the search does not know, and where it finds nothing."""
 
-_LEFT_OUT = ("auto", "brute-force")
+_LEFT_OUT = ("auto", "brute-force", "offload-brute-force")
 
 _HIDING = (0.0, 1.0)
 """How much of borders' travel a search takes to be hidden: nothing, and all that can be. Plans of
@@ -81,7 +81,7 @@ def _best_of(judge: Judge, found: Candidate) -> Plan:
     be."""
     best, least = judge.plan(found), judge.score(found)
     for plan in _others(judge.problem, least < inf):
-        score = judge.score_of(plan, compile_plan(plan))
+        score = judge.score_of(plan, judge.compiled(plan))
         if score < least:
             best, least = plan, score
     if least < inf:

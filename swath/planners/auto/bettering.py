@@ -10,7 +10,7 @@ from math import inf
 
 from swath.errors import PlanError
 from swath.graph.reductions import ReductionSplit, split_reductions
-from swath.plan.compile import compile_plan
+from swath.plan.compile import compile_plan, sketch_plan
 from swath.plan.plan import Plan
 from swath.plan.program import Programs
 from swath.plan.validate import validate_memory
@@ -71,7 +71,7 @@ class Judge:
 
     def _made(self, candidate: Candidate) -> tuple[Plan, Programs]:
         plan = self._assembled(candidate)
-        return plan, compile_plan(plan)
+        return plan, self.compiled(plan)
 
     def _assembled(self, candidate: Candidate) -> Plan:
         layouts = self._layouts(candidate.reductions)
@@ -84,6 +84,11 @@ class Judge:
             if candidate.with_borders
             else plan
         )
+
+    def compiled(self, plan: Plan) -> Programs:
+        """All that is looked at of a plan's programs: who has memory enough tells no sketch."""
+        is_limited = any(device.memory is not None for device in plan.devices)
+        return compile_plan(plan) if is_limited else sketch_plan(plan)
 
     def _score(self, candidate: Candidate) -> float:
         return self.score_of(*self.made(candidate))
