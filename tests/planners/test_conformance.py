@@ -70,12 +70,10 @@ def test_a_planner_keeps_its_promises(info, model, cluster):
 @pytest.mark.parametrize("info", known_planners(), ids=lambda info: info.name)
 @pytest.mark.parametrize(("number", "model"), list(enumerate(zoo.NAMES)))
 def test_a_planner_keeps_its_promises_for_every_model_of_the_zoo(number, model, info):
-    """On uneven devices, and on one of the other clusters in turn."""
-    graph = graph_of(f"zoo:{model}@64x64")
-    others = [name for name in CLUSTERS if name not in ("one", "three uneven")]
+    """On one of the clusters in turn, so that all planners and all models meet all of them."""
+    several = [name for name in CLUSTERS if name != "one"]
     turn = number + [each.name for each in known_planners()].index(info.name)
-    for cluster in ("three uneven", others[turn % len(others)]):
-        check_promises(info, graph, cluster)
+    check_promises(info, graph_of(f"zoo:{model}@64x64"), several[turn % len(several)])
 
 
 def check_promises(info: PlannerInfo, graph: Graph, cluster: str) -> None:
