@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from math import floor
 
 import numpy as np
-from scipy.optimize import linprog
 
 from swath.cost import Costs
 from swath.errors import PlanError
@@ -82,6 +81,8 @@ def _class_of(costs: Costs, device: str) -> _Class:
 
 def _soonest(work: np.ndarray, classes: list[_Class], members: Mapping[_Class, int]) -> float:
     """Seconds until ``work`` (of each node, by class of who does it) can be done by these."""
+    from scipy.optimize import linprog  # A quarter of a second, for those alone who need it.
+
     nodes, count = work.shape
     shares = nodes * count
     # Variables: the share of every node that each class does, node by node; then T.

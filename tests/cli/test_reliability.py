@@ -117,6 +117,7 @@ def test_without_trials_there_is_no_reliability(report):
     assert (late["probability"], late["low"]) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_channels_of_some_links_alone(report):
     """Up and down are different links; the last word holds."""
     slow = "gilbert(good=2Mbps, bad=1Mbps, good_time=1s, bad_time=1s)"
@@ -141,6 +142,7 @@ def test_pictures_of_several_sizes(swath, plans, report):
     assert outcome.json["bytes_moved"] < one["bytes_moved"]
 
 
+@pytest.mark.slow
 def test_compare_ranks_planners_by_it(swath, tmp_path, chain):
     (tmp_path / "cluster.yaml").write_text(CLUSTER)
     compare = ("compare", chain, "--cluster", "cluster.yaml", "--channel", CHANNEL,
@@ -169,6 +171,7 @@ def test_compare_ranks_planners_by_it(swath, tmp_path, chain):
     assert all(f">{name}<" in (tmp_path / "met.svg").read_text() for name in rows)
 
 
+@pytest.mark.slow
 def test_plan_for_reliability(swath, refused, tmp_path, chain):
     (tmp_path / "cluster.yaml").write_text(CLUSTER)
     plan = ("plan", chain, "--cluster", "cluster.yaml", "--channel", CHANNEL)

@@ -90,6 +90,7 @@ def test_without_a_stream_its_keys_are_there_all_the_same():
     assert stream_keys(None) == dict.fromkeys(STREAM_KEYS)
 
 
+@pytest.mark.slow
 def test_it_is_said_in_words_too(swath):
     said = swath("run", MODEL, "--planner", "even", "--repeat", 1, "--stream", 2).stdout
     for words in ("2 in flight", "requests a second", "predicted", "found just now",

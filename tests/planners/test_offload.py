@@ -265,6 +265,7 @@ def instances(count: int) -> Iterator[Instance]:
         yield Instance(model, cluster(mbit, (device * faster,), device), paths)
 
 
+@pytest.mark.slow
 def test_the_swarm_finds_what_exhaustion_finds():
     above = []
     for instance in instances(24):

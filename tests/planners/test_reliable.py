@@ -90,6 +90,7 @@ def test_what_is_late_on_average_is_not_refused():
     assert score(asked, plan, programs) == figure(asked, plan, programs) < 1.0
 
 
+@pytest.mark.slow
 def test_nobody_meets_it_more_often():
     asked = problem(Link(1.5e6, 1e-3, Gaussian(6e5, block=0.02)), 0.09, speeds=(2.0, 4.0, 3.0))
     ours = in_time(asked, make_planner("auto").plan(asked))

@@ -36,6 +36,9 @@ _PULL = 1.7
 _POLISHED = 6
 """Particles that are bettered at the end, no two of one block and number of paths."""
 
+_PAIRED = 2
+"""Of these, those whose paths are changed in pairs too."""
+
 
 class Psomw:
     """Options: ``paths``: into how many a block may be cut at most; ``seed``: of the swarm."""
@@ -48,10 +51,6 @@ class Psomw:
         return offloaded(
             "psomw", problem, self.paths, lambda setting: swarmed(setting, self.seed or 0)[1]
         )
-
-
-_PAIRED = 2
-"""Of these, those whose paths are changed in pairs too."""
 
 
 def swarmed(setting: Setting, seed: int) -> tuple[float, Ways]:
