@@ -119,18 +119,22 @@ def _with_reductions(judge: Judge, results: Sequence[Result]) -> list[Candidate]
     reductions = _reductions(judge.problem, best.segments)
     if not reductions:
         return []
-    split = _searched(judge, _splits_of([best]), reductions)
+    # Their shares are balanced already.
+    split = _searched(judge, _splits_of([best]), reductions, rounds=0)
     return [_candidate(each, reductions) for each in split if each.seconds < _WORTH * best.seconds]
 
 
 def _searched(
-    judge: Judge, splits: tuple[Split, ...], reductions: tuple[ReductionSplit, ...]
+    judge: Judge,
+    splits: tuple[Split, ...],
+    reductions: tuple[ReductionSplit, ...],
+    rounds: int = _ROUNDS,
 ) -> list[Result]:
     """What the dynamic program finds, its shares balanced, that fits into memory if it can."""
     devices = judge.tables(reductions).devices
     price = np.zeros(len(devices))
     for _ in range(_RAISES):
-        results = _balanced(judge, splits, reductions, price)
+        results = _balanced(judge, splits, reductions, price, rounds)
         lacking = [_lacking(judge, _candidate(each, reductions), devices) for each in results]
         if not np.any(lacking):
             break
@@ -144,12 +148,13 @@ def _balanced(
     splits: tuple[Split, ...],
     reductions: tuple[ReductionSplit, ...],
     price: np.ndarray,
+    rounds: int,
 ) -> list[Result]:
     """The best under these splits, and under others that give less to whom the others wait for."""
     costs = judge.problem.costs
     search = Search(judge.strips(reductions, splits), costs)
     results = search.best(_HIDING, price)
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         shifted = [split for each in results for split in _shifted(search.seconds_of(each))]
         if not shifted:
             break
