@@ -133,14 +133,18 @@ def _searched(
     """What the dynamic program finds, its shares balanced, that fits into memory if it can."""
     devices = judge.tables(reductions).devices
     price = np.zeros(len(devices))
+    fitting: dict[float, Result] = {}
     for _ in range(_RAISES):
         results = _balanced(judge, splits, reductions, price, rounds)
         lacking = [_lacking(judge, _candidate(each, reductions), devices) for each in results]
-        if not np.any(lacking):
+        for each, lacks in zip(results, lacking, strict=True):
+            if not lacks.any():
+                fitting.setdefault(each.hiding, each)
+        if len(fitting) == len(_HIDING):
             break
         # At first a byte costs as much as reading it; what is asked is only the order of plans.
         price = np.where(np.any(lacking, axis=0), np.maximum(price * 3, 1e-11), price)
-    return results
+    return [fitting.get(each.hiding, each) for each in results]
 
 
 def _balanced(

@@ -129,20 +129,19 @@ def _bettered(
     judge: Judge, candidate: Candidate, splits: Sequence[Split], left: int
 ) -> tuple[Candidate, int]:
     """A candidate with so many changes tried at most, and how many are left to be tried."""
-    place, since = 0, 0
+    place, helped = 0, False
     while left:
         # What comes after a change that helped is tried of the changed one: then all over again.
         changed = next(islice(_changes(judge, candidate, splits), place, None), None)
         if changed is None:
-            if not since:
+            if not helped:
                 break
-            place, since = 0, 0
+            place, helped = 0, False
             continue
         left -= 1
         place += 1
         if judge.score(changed) < judge.score(candidate):
-            candidate = changed
-            since += 1
+            candidate, helped = changed, True
     return candidate, left
 
 
