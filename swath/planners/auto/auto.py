@@ -45,15 +45,19 @@ _WORTH = 0.998
 
 _ALWAYS = ("whole",)
 """Planners whose plans are looked at whatever is asked; others only for other objectives than
-latency, which the search does not know, and where it finds nothing."""
+latency, which the search does not know, where memory is scarce, and where it finds nothing."""
 
-_LEFT_OUT = ("auto", "brute-force", "offload-brute-force")
+_LEFT_OUT = (
+    "auto", "brute-force", "offload-brute-force", "psomw", "mw", "nfl-local", "nfl-remote",
+    "nfl-bestcut",
+)  # fmt: skip
+"""Never asked: the referees, and who takes long on many devices to find what one server is for."""
 
 _HIDING = (0.0, 1.0)
 """How much of borders' travel a search takes to be hidden: nothing, and all that can be. Plans of
 both are simulated, for which is nearer to the truth depends on the network."""
 
-_RAISES = 12
+_RAISES = 6
 """How often the price of memory is raised before it is given up."""
 
 
@@ -80,7 +84,7 @@ def _best_of(judge: Judge, found: Candidate) -> Plan:
     """What was found, or what another planner found better. Raises PlanError where none of it can
     be."""
     best, least = judge.plan(found), judge.score(found)
-    for plan in _others(judge.problem, least < inf):
+    for plan in _others(judge.problem, judge.is_cramped or least == inf):
         score = judge.score_of(plan, judge.compiled(plan))
         if score < least:
             best, least = plan, score
@@ -95,10 +99,10 @@ def _best_of(judge: Judge, found: Candidate) -> Plan:
     return soonest
 
 
-def _others(problem: Problem, is_possible: bool) -> Iterator[Plan]:
-    """Other planners' plans: of all of them where the search has no possible one."""
+def _others(problem: Problem, asks_all: bool) -> Iterator[Plan]:
+    """Other planners' plans."""
     for info in known_planners():
-        is_asked = info.name in _ALWAYS or problem.objective != "latency" or not is_possible
+        is_asked = asks_all or info.name in _ALWAYS or problem.objective != "latency"
         if is_asked and problem.objective in info.objectives and info.name not in _LEFT_OUT:
             with contextlib.suppress(PlanError):
                 yield make_planner(info.name).plan(problem)
@@ -142,8 +146,9 @@ def _searched(
                 fitting.setdefault(each.hiding, each)
         if len(fitting) == len(_HIDING):
             break
+        judge.is_cramped = True
         # At first a byte costs as much as reading it; what is asked is only the order of plans.
-        price = np.where(np.any(lacking, axis=0), np.maximum(price * 3, 1e-11), price)
+        price = np.where(np.any(lacking, axis=0), np.maximum(price * 10, 1e-11), price)
     return [fitting.get(each.hiding, each) for each in results]
 
 

@@ -47,11 +47,13 @@ class Candidate:
 
 
 class Judge:
-    """Candidates for one problem: their plans, and how good those are."""
+    """Candidates for one problem: their plans, and how good those are. ``is_cramped``: some of them
+    took more memory than there is, so that what fits may be far from good."""
 
     def __init__(self, planner: str, problem: Problem) -> None:
         self.problem = problem
         self.refusal: PlanError | None = None
+        self.is_cramped = False
         self._planner = planner
         self._layouts = lru_cache(maxsize=None)(
             lambda reductions: Layouts(split_reductions(problem.graph, reductions))
