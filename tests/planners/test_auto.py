@@ -16,6 +16,7 @@ from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
 from swath.planners import Problem, known_planners, make_planner
 from swath.planners.bound import lower_bound
+from swath.planners.choosing import choose
 from swath.planners.comparing import Outcome, compare
 from swath.planners.objective import predicted_seconds
 from swath.runtime.clusters import random_inputs
@@ -91,6 +92,18 @@ def test_it_stays_within_little_memory():
     assert len(plan.devices_used) > 1
     assert max(peak_memory(compile_plan(plan)).values()) <= limit
     assert verify_plan(plan, graph, random_inputs(graph)).within_tolerance
+
+
+@pytest.mark.parametrize("rival", ["dpfl", "edgeci", "iop"])
+def test_no_other_planner_is_faster_in_little_memory(rival):
+    """One device would be soonest, and has too little for it: as much as fits remains there."""
+    graph = swath.load("zoo:squeezenet@112x112")
+    described = limited(cluster((10, 2.5, 10, 2.5, 2.5), 10, network="shared"), 8 << 20)
+    problem = Problem(graph, nominal_costs(described))
+    with pytest.raises(PlanError, match="MiB of memory"):
+        choose(problem, "whole")
+    ours, theirs = (make_planner(name).plan(problem) for name in ("auto", rival))
+    assert seconds(ours, problem) <= seconds(theirs, problem)
 
 
 def test_memory_that_no_plan_fits_is_refused():

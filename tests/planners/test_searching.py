@@ -109,16 +109,23 @@ def found(graph: Graph, costs: Costs):
     return result
 
 
-def test_a_device_whose_memory_costs_keeps_fewer_weights():
+def test_what_a_device_has_no_room_for_goes_to_others():
     graph = swath.load("zoo:vgg11@64x64")
     costs = nominal_costs(cluster())
     strips = Strips(Tables(Layouts(graph), costs), candidate_splits(graph, costs))
-    kept = []
-    for price in (0.0, 1e-6):
-        (result,) = Search(strips, costs).best((0.0,), np.array([0.0, price, 0.0]))
+    peaks = []
+    for room in (None, np.array([np.inf, 0.3 * graph.weight_bytes, np.inf])):
+        (result,) = Search(strips, costs).best((0.0,), room)
         plan = assemble("test", Problem(graph, costs), Layouts(graph), result.segments)
-        kept.append(peak_memory(compile_plan(plan)).get("b", 0))
-    assert kept[1] < 0.7 * kept[0]
+        peaks.append(peak_memory(compile_plan(plan)).get("b", 0))
+    assert peaks[1] <= 0.3 * graph.weight_bytes < peaks[0]
+
+
+def test_where_nobody_has_room_there_is_no_result():
+    graph = swath.load("zoo:vgg11@64x64")
+    costs = nominal_costs(cluster())
+    strips = Strips(Tables(Layouts(graph), costs), candidate_splits(graph, costs))
+    assert Search(strips, costs).best((0.0, 1.0), np.full(3, 1e6)) == []
 
 
 def test_the_weakest_takes_longest_for_an_equal_part():

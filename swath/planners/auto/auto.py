@@ -3,8 +3,8 @@
 A dynamic program weighs all cuts with very many splits (`swath.planners.auto.searching`). Its
 result is balanced: devices that others wait for get less, and the program runs again. What it finds
 is simulated, with borders first and without, with reductions split and whole, and bettered change
-by change (`swath.planners.auto.bettering`) for as long as that is cheap. Where memory is scarce,
-weights are given a price that rises until the plan fits.
+by change (`swath.planners.auto.bettering`) for as long as that is cheap. Where memory is limited, the
+program follows what every device has taken up, and looks for other ways where it is full.
 
 Reliability is another matter: see `swath.planners.auto.reliable`.
 """
@@ -15,10 +15,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
-from operator import attrgetter
 
 import numpy as np
 
+from swath.cost import Costs
 from swath.errors import PlanError
 from swath.graph.reductions import ReductionSplit
 from swath.plan.compile import compile_plan
@@ -47,6 +47,14 @@ _ALWAYS = ("whole",)
 """Planners whose plans are looked at whatever is asked; others only for other objectives than
 latency, which the search does not know, where memory is scarce, and where it finds nothing."""
 
+_AMONG_FEW, _FEW = ("even", "iop"), 4
+"""Planners whose plans are looked at where at most so many devices compute: that is soon done, and
+of few devices one that waits costs most, so that what the search estimates matters most."""
+
+_IN_LITTLE = ("iop",)
+"""Planners whose plans are looked at where memory is limited: split by input channels, not even the
+second of two operators needs weights that another device has too."""
+
 _LEFT_OUT = (
     "auto", "brute-force", "offload-brute-force", "psomw", "mw", "nfl-local", "nfl-remote",
     "nfl-bestcut",
@@ -57,8 +65,8 @@ _HIDING = (0.0, 1.0)
 """How much of borders' travel a search takes to be hidden: nothing, and all that can be. Plans of
 both are simulated, for which is nearer to the truth depends on the network."""
 
-_RAISES = 6
-"""How often the price of memory is raised before it is given up."""
+_TRIES = 4
+"""How often a search is told of less memory than there is, by what its plans took too much."""
 
 
 class Auto:
@@ -101,8 +109,14 @@ def _best_of(judge: Judge, found: Candidate) -> Plan:
 
 def _others(problem: Problem, asks_all: bool) -> Iterator[Plan]:
     """Other planners' plans."""
+    workers = problem.costs.cluster.workers
+    asked = {*_ALWAYS}
+    if len(workers) <= _FEW:
+        asked |= {*_AMONG_FEW}
+    if any(device.memory is not None for device in workers):
+        asked |= {*_IN_LITTLE}
     for info in known_planners():
-        is_asked = asks_all or info.name in _ALWAYS or problem.objective != "latency"
+        is_asked = asks_all or info.name in asked or problem.objective != "latency"
         if is_asked and problem.objective in info.objectives and info.name not in _LEFT_OUT:
             with contextlib.suppress(PlanError):
                 yield make_planner(info.name).plan(problem)
@@ -136,45 +150,57 @@ def _searched(
 ) -> list[Result]:
     """What the dynamic program finds, its shares balanced, that fits into memory if it can."""
     devices = judge.tables(reductions).devices
-    price = np.zeros(len(devices))
-    fitting: dict[float, Result] = {}
-    for _ in range(_RAISES):
-        results = _balanced(judge, splits, reductions, price, rounds)
-        lacking = [_lacking(judge, _candidate(each, reductions), devices) for each in results]
-        for each, lacks in zip(results, lacking, strict=True):
-            if not lacks.any():
-                fitting.setdefault(each.hiding, each)
+    limits = _limits(judge.problem.costs, devices)
+    if limits is None:
+        return _balanced(judge, splits, reductions, None, rounds)
+    room, fitting = limits, dict[float, Result]()
+    for _ in range(_TRIES):
+        results = _balanced(judge, splits, reductions, room, rounds)
+        if not results:
+            break
+        over = np.array(
+            [_peaks(judge, _candidate(r, reductions), devices) - limits for r in results]
+        )
+        for result, each in zip(results, over, strict=True):
+            if (each <= 0).all():
+                fitting.setdefault(result.hiding, result)
         if len(fitting) == len(_HIDING):
             break
+        room = room - np.maximum(over.max(axis=0), 0.0)
+    if not fitting:
         judge.is_cramped = True
-        # At first a byte costs as much as reading it; what is asked is only the order of plans.
-        price = np.where(np.any(lacking, axis=0), np.maximum(price * 10, 1e-11), price)
-    return [fitting.get(each.hiding, each) for each in results]
+        return _balanced(judge, splits, reductions, None, rounds)
+    return [*fitting.values()]
 
 
 def _balanced(
     judge: Judge,
     splits: tuple[Split, ...],
     reductions: tuple[ReductionSplit, ...],
-    price: np.ndarray,
+    room: np.ndarray | None,
     rounds: int,
 ) -> list[Result]:
     """The best under these splits, and under others that give less to whom the others wait for."""
     costs = judge.problem.costs
     search = Search(judge.strips(reductions, splits), costs)
-    results = search.best(_HIDING, price)
+    results = {result.hiding: result for result in search.best(_HIDING, room)}
     for _ in range(rounds):
-        shifted = [split for each in results for split in _shifted(search.seconds_of(each))]
+        shifted = [
+            split for each in results.values() for split in _shifted(search.seconds_of(each))
+        ]
         if not shifted:
             break
-        several = tuple(dict.fromkeys((*_splits_of(results), *shifted)))
+        several = tuple(dict.fromkeys((*_splits_of([*results.values()]), *shifted)))
         search = Search(Strips(judge.tables(reductions), several), costs)
-        pairs = zip(results, search.best(_HIDING, price), strict=True)
-        better = [min(pair, key=attrgetter("seconds")) for pair in pairs]
-        if better == results:
+        better = [
+            result
+            for result in search.best([*results], room)
+            if result.seconds < results[result.hiding].seconds
+        ]
+        if not better:
             break
-        results = better
-    return results
+        results |= {result.hiding: result for result in better}
+    return [*results.values()]
 
 
 def _splits_of(results: Sequence[Result]) -> tuple[Split, ...]:
@@ -198,14 +224,18 @@ def _shifted(taken: Sequence[tuple[Split, np.ndarray]]) -> list[Split]:
     return found
 
 
-def _lacking(judge: Judge, candidate: Candidate, devices: Sequence[str]) -> np.ndarray:
-    """Which devices have too little memory for a candidate."""
-    workers = judge.problem.costs.cluster.workers
-    limits = {device.name: device.memory for device in workers if device.memory is not None}
-    if not limits:
-        return np.zeros(len(devices), dtype=bool)
+def _limits(costs: Costs, devices: Sequence[str]) -> np.ndarray | None:
+    """Bytes of memory by device; None where nobody says."""
+    memory = [costs.cluster.device(name).memory for name in devices]
+    if all(limit is None for limit in memory):
+        return None
+    return np.array([inf if limit is None else limit for limit in memory])
+
+
+def _peaks(judge: Judge, candidate: Candidate, devices: Sequence[str]) -> np.ndarray:
+    """Bytes of memory that a candidate takes, by device."""
     peaks = peak_memory(judge.made(candidate)[1])
-    return np.array([peaks.get(name, 0) > limits.get(name, inf) for name in devices])
+    return np.array([peaks.get(name, 0) for name in devices])
 
 
 def _reductions(problem: Problem, segments: Sequence[Segment]) -> tuple[ReductionSplit, ...]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from swath.cost import Costs
+from swath.plan.memory import PACKING_FACTOR
 from swath.planners.building.borders import WIDEST_BORDER
 from swath.planners.building.fusing import LONGEST_STAGE, Segment, candidate_cuts
 from swath.planners.building.layouts import Split
@@ -60,39 +61,43 @@ class _Moved:
 @dataclass(slots=True)
 class _Walk:
     """A walk back from a stage's end, of all splits and devices: what is needed from outside so
-    far, seconds of CPU, bytes of weights (if these are asked for), and who computes anything."""
+    far, seconds of CPU, who computes anything, and bytes of weights and of the maps that the stage
+    makes for others (if bytes are asked for)."""
 
     needs: dict[str, Ends]
     seconds: np.ndarray
-    weights: np.ndarray
     is_used: np.ndarray
+    weights: np.ndarray
+    made: np.ndarray
     is_weighed: bool
 
     @classmethod
     def begin(cls, splits: int, devices: int, is_weighed: bool) -> _Walk:
-        shape = (splits, devices)
-        used = np.zeros(shape, dtype=bool)
-        return cls({}, np.zeros(shape), np.zeros(shape), used, is_weighed)
+        seconds, weights, made = np.zeros((3, splits, devices))
+        used = np.zeros((splits, devices), dtype=bool)
+        return cls({}, seconds, used, weights, made, is_weighed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Best:
     """The best way to every cut (first axis) with a last stage of every split (second), if so much
-    is hidden: its seconds, the cut where that stage begins, the split before it, and what each
-    device (third axis) computes in it."""
+    is hidden: its seconds, the cut where that stage begins, the split before it, and of each device
+    (third axis) what it computes in it, and the bytes that weights and messages take up so far."""
 
     hiding: float
     seconds: np.ndarray
     starts: np.ndarray
     before: np.ndarray
     computing: np.ndarray
+    occupied: np.ndarray
 
     @classmethod
     def begin(cls, hiding: float, cuts: int, splits: int, devices: int) -> _Best:
         seconds = np.full((cuts, splits), np.inf)
         seconds[0] = 0.0
         index = np.zeros((cuts, splits), dtype=int)
-        return cls(hiding, seconds, index, index.copy(), np.zeros((cuts, splits, devices)))
+        computing, occupied = np.zeros((2, cuts, splits, devices))
+        return cls(hiding, seconds, index, index.copy(), computing, occupied)
 
     def ways(self, start: int) -> np.ndarray:
         """The best splits of a stage that ends at a cut."""
@@ -161,21 +166,25 @@ class Search:
             for name in self._graph.producers
         }
 
-    def best(self, hidings: Sequence[float], price: np.ndarray | float = 0.0) -> list[Result]:
+    def best(self, hidings: Sequence[float], room: np.ndarray | None = None) -> list[Result]:
         """The best stages for each of ``hidings``: shares (0 to 1) of the time in which borders
-        could travel unnoticed that they are taken to do. ``price``: seconds that a byte of weights
-        costs besides, by device, where memory is scarce."""
+        could travel unnoticed that they are taken to do. ``room``: bytes of memory by device, where
+        any has too little for everything; results that take no more, as far as is known here.
+
+        Only the soonest way to every cut and split is followed, also where one that is later takes
+        less memory; so there may be no result though there is a plan."""
         strips = self._strips
         shape = len(self._cuts), len(strips.splits), len(strips.tables.devices)
         bests = [_Best.begin(hiding, *shape) for hiding in hidings]
         for end in range(1, len(self._cuts)):
-            self._best_stages(end, price, bests)
+            self._best_stages(end, room, bests)
         gathered = self._gathered()
         found = []
         for best in bests:
             total = best.seconds[-1] + gathered
             split = int(np.argmin(total))
-            found.append(Result(best.hiding, float(total[split]), self._segments(split, best)))
+            if total[split] < np.inf:
+                found.append(Result(best.hiding, float(total[split]), self._segments(split, best)))
         return found
 
     def seconds_of(self, result: Result) -> list[tuple[Split, np.ndarray]]:
@@ -192,7 +201,7 @@ class Search:
                 self._visit(position, segment.stop, walk)
             needs = self._kept(segment.start, segment.stop, walk.needs)
             moved = self._moved(needs, np.array([before]))
-            computing = self._alone(walk, 0.0)
+            computing = self._alone(walk)
             exchanging = self._exchanging(moved, result.hiding * meanwhile)
             seconds = (computing + exchanging[0])[row]
             found.append((segment.split, seconds[[place[name] for name in segment.split.devices]]))
@@ -212,17 +221,17 @@ class Search:
             end, split = start, int(best.before[end, split])
         return tuple(reversed(found))
 
-    def _best_stages(self, end: int, price: np.ndarray | float, bests: Sequence[_Best]) -> None:
+    def _best_stages(self, end: int, room: np.ndarray | None, bests: Sequence[_Best]) -> None:
         """Find the best last stage of every split before cut ``end``."""
         count, stop = len(self._strips.splits), self._cuts[end]
-        walk = _Walk.begin(count, len(self._strips.tables.devices), bool(np.any(price)))
+        walk = _Walk.begin(count, len(self._strips.tables.devices), room is not None)
         every = np.arange(count)
         position, fruitless = stop, 0
         for start in range(end - 1, max(-1, end - 1 - LONGEST_STAGE), -1):
             while position > self._cuts[start]:
                 position -= 1
                 self._visit(position, stop, walk)
-            alone = self._alone(walk, price)
+            alone = self._alone(walk)
             least = alone.max(axis=1)
             if not any((least < best.seconds[end]).any() for best in bests):
                 break  # Going further back only adds computing.
@@ -238,18 +247,26 @@ class Search:
             if not helped:
                 continue
             ways = np.unique(np.concatenate([own for _, own in helped]))
-            moved = self._moved(self._kept(self._cuts[start], stop, walk.needs), ways)
+            needs = self._kept(self._cuts[start], stop, walk.needs)
+            moved = self._moved(needs, ways)
             for best, own in helped:
-                places = np.searchsorted(ways, own)
+                own_moved = moved.of(np.searchsorted(ways, own))
                 meanwhile = best.hiding * best.computing[start, own]
-                exchanging = self._exchanging(moved.of(places), meanwhile)
+                exchanging = self._exchanging(own_moved, meanwhile)
                 total = best.seconds[start, own][:, None] + (alone[None] + exchanging).max(2)
+                if room is not None:
+                    occupied = best.occupied[start, own][:, None] + PACKING_FACTOR * walk.weights
+                    occupied += own_moved.received + own_moved.sent
+                    fits = occupied + self._nbytes(needs) + walk.made <= room
+                    total = np.where(fits.all(2), total, np.inf)
                 way = np.argmin(total, axis=0)
                 better = total[way, every] < best.seconds[end]
                 best.seconds[end, better] = total[way, every][better]
                 best.starts[end, better] = start
                 best.before[end, better] = own[way[better]]
                 best.computing[end, better] = alone[better]
+                if room is not None:
+                    best.occupied[end, better] = occupied[way[better], better]
 
     def _kept(self, start: int, stop: int, needs: Mapping[str, Ends]) -> dict[str, Ends]:
         """What a stage needs and what others behind it do: it is taken to be laid out anew by every
@@ -261,11 +278,17 @@ class Search:
                 kept[name] = kept[name].hull(held) if name in kept else held
         return kept
 
-    def _alone(self, walk: _Walk, price: np.ndarray | float) -> np.ndarray:
-        """Seconds of computing by split and device, and the price of its weights."""
+    def _alone(self, walk: _Walk) -> np.ndarray:
+        """Seconds of computing by split and device."""
         devices = self._devices
-        seconds = walk.seconds * devices.slowdown + walk.is_used * devices.overhead
-        return np.asarray(seconds + walk.weights * price)
+        return np.asarray(walk.seconds * devices.slowdown + walk.is_used * devices.overhead)
+
+    def _nbytes(self, strips: Mapping[str, Ends]) -> np.ndarray:
+        """Bytes of strips of tensors, by split and device."""
+        total = np.zeros((len(self._strips.splits), len(self._strips.tables.devices)))
+        for name, ends in strips.items():
+            total += ends.sizes / self._strips.extents(name) * self._graph.tensors[name].nbytes
+        return total
 
     def _visit(self, position: int, stop: int, walk: _Walk) -> None:
         strips, needs = self._strips, walk.needs
@@ -275,6 +298,8 @@ class Search:
             if self._last_reader[name] >= stop:
                 held = strips.held(name)
                 needs[name] = needs[name].hull(held) if name in needs else held
+                if walk.is_weighed:
+                    walk.made += self._nbytes({name: held})
             wanted = needs.pop(name, None)
             if wanted is None:
                 continue
