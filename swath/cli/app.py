@@ -18,6 +18,7 @@ from swath.cli.demo import demo
 from swath.cli.devices import devices
 from swath.cli.inspect import inspect
 from swath.cli.lab import lab
+from swath.cli.offload import offload
 from swath.cli.plan import plan
 from swath.cli.planners import planners
 from swath.cli.profile import profile
@@ -46,6 +47,7 @@ for command in (
     inspect,
     plan,
     simulate,
+    offload,
     sweep,
     planners,
     devices,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from swath.cluster.channel import Channel, parse_channel
 from swath.cluster.cluster import Cluster
+from swath.cluster.uplink import uplinks
 from swath.errors import ClusterError
 
 _TEXT = re.compile(r"\s*(?:([^:()]*?)\s*:)?\s*(.*)", re.DOTALL)
@@ -43,13 +44,10 @@ def _with_channel(cluster: Cluster, where: str | None, channel: Channel | None) 
 
 def _ends(cluster: Cluster, where: str) -> list[tuple[str, str]]:
     """(sender, receiver) of the links that ``where`` means."""
-    source, hub = cluster.source, cluster.hub if cluster.network == "star" else None
     if where in ("up", "down"):
-        others = [device.name for device in cluster.devices if device.name != source]
-        if hub not in (None, source):
-            others = [str(hub)]
-        up = [(source, other) for other in others]
+        up = uplinks(cluster)
         return up if where == "up" else [(receiver, sender) for sender, receiver in up]
+    source, hub = cluster.source, cluster.hub if cluster.network == "star" else None
     names = where.split()
     if len(names) != 2 or names[0] == names[1]:
         raise ClusterError(

@@ -42,21 +42,25 @@ _LINES = ((0, (4, 2)), "solid")
 
 
 def draw_gantt(
-    traces: Sequence[Trace], path: str | os.PathLike[str], title: str | None = None
+    traces: Sequence[Trace],
+    path: str | os.PathLike[str],
+    title: str | None = None,
+    part: str = "stage",
 ) -> None:
     """Draw traces into a ``.png``, ``.svg`` or ``.html`` file; raises InputError for another.
 
     For each device, the traces in the order given one under the other (predicted above measured,
-    say): above its computing, in a colour per stage, then thin what it sends (dark) and receives
-    (pale). Thin lines join a message's two ends, where they are not too many. The HTML page needs
-    nothing but itself: the wheel zooms, dragging moves, and pointing at a bar tells what it is.
+    say): above its computing, in a colour per stage (or what else ``part`` says that tiles are
+    named by), then thin what it sends (dark) and receives (pale). Thin lines join a message's two
+    ends, where they are not too many. The HTML page needs nothing but itself: the wheel zooms,
+    dragging moves, and pointing at a bar tells what it is.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in PICTURE_SUFFIXES:
         raise InputError(f"{path}: a Gantt picture is a {', '.join(PICTURE_SUFFIXES)} file")
     view = gantt_view(traces)
     if suffix == ".html":
-        Path(path).write_text(_page(view, title or "Trace"), encoding="utf-8")
+        Path(path).write_text(_page(view, title or "Trace", part), encoding="utf-8")
         return
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -65,12 +69,12 @@ def draw_gantt(
     with matplotlib.rc_context(PICTURE_STYLE):
         figure = Figure(facecolor="white")
         FigureCanvasAgg(figure)
-        _draw(figure, view, title or "Trace")
+        _draw(figure, view, title or "Trace", part)
         metadata = {"Date": None} if suffix == ".svg" else None
         figure.savefig(path, dpi=150, metadata=metadata)
 
 
-def _draw(figure: Figure, view: GanttView, title: str) -> None:
+def _draw(figure: Figure, view: GanttView, title: str, part: str) -> None:
     rows = min(_TALLEST, max(1.2, view.height * _ROW))
     head = _TITLE + _MARK * len(view.origins)
     height = head + rows + _FOOT
@@ -93,11 +97,13 @@ def _draw(figure: Figure, view: GanttView, title: str) -> None:
     for side in axes.spines.values():
         side.set_visible(False)
     figure.text(left / _WIDTH, 1 - 0.22 / height, title, size=12, weight="bold", va="center")
-    figure.text(left / _WIDTH, 1 - 0.45 / height, _facts(view), size=8, color=_FAINT, va="center")
+    figure.text(
+        left / _WIDTH, 1 - 0.45 / height, _facts(view, part), size=8, color=_FAINT, va="center"
+    )
     _draw_legend(figure, view, left)
 
 
-def _facts(view: GanttView) -> str:
+def _facts(view: GanttView, part: str) -> str:
     """In a few words, what the picture shows."""
 
     def counted(number: int, what: str) -> str:
@@ -106,7 +112,7 @@ def _facts(view: GanttView) -> str:
     tiles = [sum(b.trace == t and b.span.lane == "compute" for b in view.bars)
              for t in range(len(view.origins))]  # fmt: skip
     busy = len({bar.span.device for bar in view.bars if bar.span.lane == "compute"})
-    parts = [counted(busy, "device"), counted(len(view.stages), "stage")]
+    parts = [counted(busy, "device"), counted(len(view.stages), part)]
     parts += [f"{counted(n, 'tile')} {o}" for n, o in zip(tiles, view.origins, strict=True)]
     return " · ".join(parts)
 
@@ -206,11 +212,11 @@ def _draw_legend(figure: Figure, view: GanttView, left: float) -> None:
     )
 
 
-def _page(view: GanttView, title: str) -> str:
+def _page(view: GanttView, title: str, part: str) -> str:
     """The view as data in a page that draws itself."""
     data: dict[str, Any] = {
         "title": title,
-        "facts": _facts(view),
+        "facts": _facts(view, part),
         "origins": view.origins,
         "end": view.end,
         "height": view.height,

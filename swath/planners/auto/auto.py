@@ -3,8 +3,8 @@
 A dynamic program weighs all cuts with very many splits (`swath.planners.auto.searching`). Its
 result is balanced: devices that others wait for get less, and the program runs again. What it finds
 is simulated, with borders first and without, with reductions split and whole, and bettered change
-by change (`swath.planners.auto.bettering`) for as long as that is cheap. Where memory is limited, the
-program follows what every device has taken up, and looks for other ways where it is full.
+by change (`swath.planners.auto.bettering`) for as long as that is cheap. Where memory is limited,
+the program follows what every device has taken up, and looks for other ways where it is full.
 
 Reliability is another matter: see `swath.planners.auto.reliable`.
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.util import find_spec
 from io import StringIO
@@ -60,8 +60,13 @@ def save_rows(rows: Iterable[Row], path: Path) -> None:
     if _is_parquet(path):
         _write_parquet(entries, path)
         return
+    write_csv(entries, list(_KINDS), path)
+
+
+def write_csv(entries: Iterable[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
+    """Write a table whole or not at all; what is None becomes empty."""
     text = StringIO(newline="")
-    writer = csv.DictWriter(text, list(_KINDS), lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(entries)
     write_whole(path, text.getvalue())
