@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from swath.runtime.clusters import (
         ClusterSession,
         LocalCluster,
-        RunReport,
         connect,
         random_inputs,
     )
     from swath.runtime.input_files import Preparation, read_inputs
+    from swath.runtime.running import RunReport
     from swath.runtime.verify import Verification
     from swath.simulate.simulate import Simulation
     from swath.trace.pictures import draw_plan
@@ -95,11 +95,11 @@ _HOMES = {
     "swath.runtime.clusters": (
         "ClusterSession",
         "LocalCluster",
-        "RunReport",
         "connect",
         "random_inputs",
     ),
     "swath.runtime.input_files": ("Preparation", "read_inputs"),
+    "swath.runtime.running": ("RunReport",),
     "swath.runtime.verify": ("Verification",),
     "swath.simulate.simulate": ("Simulation",),
     "swath.trace.pictures": ("draw_plan",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from swath import zoo
 from swath.cluster import Cluster, local_cluster
 from swath.cluster.profile_file import load_profiles
+from swath.cluster.uplink import uplink_rate
 from swath.cost import Costs, costs_for, nominal_costs
 from swath.errors import ModelError
 from swath.graph.graph import Graph
@@ -22,6 +23,7 @@ from swath.plan.validate import validate_devices, validate_plan
 from swath.planners import Objective, Problem, first_objective, make_planner
 from swath.planners.choosing import DEFAULT_PLANNER, Choice
 from swath.planners.choosing import choose as choose_plan
+from swath.planners.rate_table import Range, RateTable, plan_by_rate, ranges_about
 from swath.runtime.clusters import random_inputs
 from swath.runtime.plain import PlainRuntime
 from swath.runtime.verify import Verification, verify_plan
@@ -100,6 +102,26 @@ def choose(
     choice = choose_plan(Problem(graph, costs, asked, deadline), planner, **options)
     validate_plan(choice.plan, graph)
     return choice
+
+
+def choose_by_rate(
+    graph: Graph,
+    costs: Costs,
+    planner: str | None = None,
+    *,
+    objective: Objective | None = None,
+    deadline: float | None = None,
+    each: Callable[[Sequence[Range]], Iterable[Range]] = iter,
+    **options: Any,
+) -> RateTable:
+    """What `choose` chooses for every rate that the source's uplink may have, its other links
+    changing with it: a table to choose from while requests run. The arguments are those of
+    `choose`. ``each``: goes through the ranges of rates, to tell how far planning has come. Raises
+    PlanError, and ClusterError where nobody but the source computes."""
+    asked = objective or first_objective(planner or DEFAULT_PLANNER)
+    problem = Problem(graph, costs, asked, deadline)
+    ranges = ranges_about(uplink_rate(costs.cluster))
+    return plan_by_rate(problem, each(ranges), planner, **options)
 
 
 def plan(

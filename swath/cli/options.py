@@ -143,6 +143,14 @@ Channels = Annotated[
         "repeated; the last word on a link holds.",
     ),
 ]
+ChannelAware = Annotated[
+    bool,
+    typer.Option(
+        "--channel-aware",
+        help="Plan beforehand for every rate that the source's uplink may have, measure it between "
+        "inferences, and take the plan for it, anew each time.",
+    ),
+]
 Trials = Annotated[
     int | None,
     typer.Option(

@@ -10,9 +10,9 @@ from swath.cli.output import format_bytes, format_ms
 from swath.plan.plan import Plan
 from swath.planners import Objective
 from swath.planners.choosing import SPLITTING_PLANNER, Choice
-from swath.runtime.clusters import RunReport
 from swath.runtime.lab.cluster import LabChecks
 from swath.runtime.plain import Milliseconds
+from swath.runtime.running import RunReport
 
 FIGURES: Mapping[Objective, str] = {
     "latency": "per inference",

@@ -9,11 +9,18 @@ import typer
 
 import swath
 import swath.api
+from swath.cli.channel_aware import (
+    channel_facts,
+    channel_keys,
+    check_channel_aware,
+    check_choice,
+)
 from swath.cli.clusters import open_cluster, varied
 from swath.cli.options import (
     DEFAULT_MEAN,
     DEFAULT_STD,
     AsJson,
+    ChannelAware,
     Channels,
     ClusterFile,
     ClusterName,
@@ -83,6 +90,7 @@ def run(
     objective: ObjectiveChoice = None,
     deadline: Deadline = None,
     channel: Channels = None,
+    channel_aware: ChannelAware = False,
     repeat: Repeat = 10,
     stream: Stream = None,
     timeout: Timeout = 60.0,
@@ -101,11 +109,15 @@ def run(
 
     Without a cluster: two workers on this machine, one thread each. With --stream the plan is for
     throughput where the planner can, and several are in flight at once after those one by one.
+    With --channel-aware there is a plan for each rate of the source's uplink, and the one for what
+    it carries just now is taken each time.
     """
     for path in (output, picture, trace):
         check_writable(path)
     check_picture_name(picture)
     check_trace_name(trace)
+    if channel_aware:
+        check_channel_aware(plan, channel)
     options = parse_planner_options(option)
     # Said now if there is none such, not after a minute's work.
     make_planner(planner or DEFAULT_PLANNER, **options)
@@ -132,35 +144,59 @@ def run(
             discover=discover,
             cluster_name=cluster_name,
         ) as session:
+            if channel_aware:
+                check_choice(session.cluster)
             costs = varied(session.costs(display.step), channel)
-            said = None
-            if chosen is None:
-                display.step("planning")
-                choice = swath.api.choose(
-                    graph, costs, planner, objective=asked, deadline=limit, **options
+            said = by_rate = None
+            if channel_aware:
+                table = swath.api.choose_by_rate(
+                    graph,
+                    costs,
+                    planner,
+                    objective=asked,
+                    deadline=limit,
+                    each=lambda ranges: display.count("planning", ranges, len(ranges)),
+                    **options,
                 )
-                chosen, said = choice.plan, giving_up(choice)
-            display.step("installing")
-            session.deploy(graph, chosen, display.weights)
-            display.rest()
-            report = session.run(
-                graph, inputs, plan=chosen, repeat=repeat, timeout=timeout, stream=stream
-            )
+                display.step("installing")
+                session.deploy_by_rate(graph, table, display.weights)
+                display.rest()
+                report, by_rate = session.run_by_rate(
+                    graph, table, inputs, repeat=repeat, timeout=timeout, stream=stream
+                )
+            else:
+                if chosen is None:
+                    display.step("planning")
+                    choice = swath.api.choose(
+                        graph, costs, planner, objective=asked, deadline=limit, **options
+                    )
+                    chosen, said = choice.plan, giving_up(choice)
+                display.step("installing")
+                session.deploy(graph, chosen, display.weights)
+                display.rest()
+                report = session.run(
+                    graph, inputs, plan=chosen, repeat=repeat, timeout=timeout, stream=stream
+                )
             if trace is not None:
-                measured = session.record(graph, inputs, plan=chosen, timeout=timeout)
-                save_trace([session.foresee(chosen), measured], trace, title=model)
+                measured = session.record(graph, inputs, plan=report.plan, timeout=timeout)
+                save_trace([session.foresee(report.plan), measured], trace, title=model)
     if output is not None:
         write_outputs(output, report.outputs)
     if picture is not None:
         save_picture(report.plan, model, picture)
     if as_json:
         written = None if trace is None else str(trace)
-        more = {**stream_keys(report.stream), **present_keys(report.present)}
+        more = {
+            **stream_keys(report.stream),
+            **channel_keys(by_rate),
+            **present_keys(report.present),
+        }
         print_json({"model": model, **run_report(report), **more, "trace": written})
     else:
         rows = {
             **run_facts(report),
             **stream_facts(report.stream),
+            **channel_facts(by_rate),
             **present_facts(report.present),
         }
         if output is not None:

@@ -167,6 +167,12 @@ def _pack(lives: list[_Life]) -> tuple[dict[ArrayKey, int], int]:
     return offsets, total
 
 
+def mebibytes(nbytes: float) -> str:
+    """Bytes for people, as the memory of devices is told."""
+    number = nbytes / 2**20
+    return f"{number:.0f} MiB" if number >= 10 else f"{number:.2g} MiB"
+
+
 PACKING_FACTOR = 2
 """ONNX Runtime keeps weights a second time, packed for its kernels, once per session."""
 

@@ -13,7 +13,7 @@ from swath.errors import PlanError
 from swath.graph.geometry import handed_on
 from swath.graph.graph import Graph
 from swath.ops import RANDOM_OPERATORS, is_covered
-from swath.plan.memory import peak_memory
+from swath.plan.memory import mebibytes, peak_memory
 from swath.plan.plan import Plan, Tile
 from swath.plan.program import Programs
 
@@ -44,16 +44,19 @@ def validate_devices(plan: Plan, devices: Collection[str]) -> None:
 
 
 def validate_memory(plan: Plan, programs: Programs) -> None:
-    """Raises PlanError where a device's tiles need more memory than it has."""
-    limited = [device for device in plan.devices if device.memory is not None]
-    peaks = peak_memory(programs) if limited else {}
-    for device in limited:
-        need = peaks.get(device.name, 0)
-        if device.memory is not None and need > device.memory:
-            raise PlanError(
-                f"device {device.name!r} needs {need / 2**20:.0f} MiB of memory for its tiles but "
-                f"has {device.memory / 2**20:.0f} MiB; use more devices or a smaller input"
-            )
+    """Raises PlanError where a device's tiles need more memory than it has; of several the tightest
+    is named."""
+    limits = {device.name: device.memory for device in plan.devices if device.memory is not None}
+    peaks = peak_memory(programs) if limits else {}
+    overrun = {name: peaks[name] / max(limit, 1) for name, limit in limits.items() if name in peaks}
+    tightest = max(overrun, key=lambda name: overrun[name], default=None)
+    if tightest is not None and overrun[tightest] > 1:
+        need, limit = peaks[tightest], limits[tightest]
+        raise PlanError(
+            f"device {tightest!r} needs {mebibytes(need)} of memory for its tiles but has "
+            f"{mebibytes(limit)}: it lacks {mebibytes(need - limit)}; use more devices or a "
+            "smaller input"
+        )
 
 
 def _check_devices(plan: Plan) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
 
 from swath.cluster import Cluster, local_cluster
 from swath.cluster.profile import DeviceProfile
+from swath.cluster.uplink import with_channel_rate
 from swath.cost import Costs, costs_for
-from swath.errors import FabricError, PlanError
+from swath.errors import FabricError, PlanError, WorkerError
 from swath.fabric.places import own_host
 from swath.fabric.zenoh import Endpoints, ZenohFabric
 from swath.graph.graph import Graph
@@ -24,7 +25,8 @@ from swath.plan.plan import Plan
 from swath.plan.validate import validate_devices, validate_memory, validate_plan
 from swath.planners import Objective, Problem, first_objective
 from swath.planners.choosing import DEFAULT_PLANNER, Choice, choose
-from swath.planners.objective import predicted_seconds
+from swath.planners.rate_table import RateTable
+from swath.runtime.channel_aware import ChannelReport, Chooser, Rate
 from swath.runtime.coordinator import Coordinator, Deployment, Inputs, Outputs
 from swath.runtime.install import Progress
 from swath.runtime.knowing import (
@@ -38,47 +40,15 @@ from swath.runtime.knowing import (
     present_state,
 )
 from swath.runtime.local import LocalWorkers
-from swath.runtime.plain import Milliseconds, PlainRuntime
-from swath.runtime.streaming import StreamReport, check_stream_memory, stream_report
-from swath.runtime.verify import compare, tolerance
+from swath.runtime.plain import PlainRuntime
+from swath.runtime.running import RunReport, Stream, Way, run_ways
+from swath.runtime.streaming import check_stream_memory
+from swath.runtime.uplink_rate import UplinkRate
 from swath.simulate import Request, make_script, simulate
 from swath.trace.trace import Trace
 
 MULTICAST = "tcp/224.0.0.224:7446"
 """Where workers are looked for that have no known address; shows which of our addresses is seen."""
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What came of running a model: its outputs, and how long they took.
-
-    ``latency``: from the input array to the output array in the coordinator's memory. ``single``:
-    plain ONNX Runtime alone, interleaved with the former; None where it was not asked for, as are
-    ``speedup`` and what compares the outputs. ``max_rel_diff``: to the output's largest magnitude.
-    ``predicted``: milliseconds that the simulator expected of the plan, on average; None where
-    nobody asked it. ``stream``: of several requests in flight, where that was asked for.
-    ``present``: what the devices were at when that was expected of it.
-    """
-
-    outputs: Mapping[str, np.ndarray] = field(repr=False)
-    plan: Plan = field(repr=False)
-    latency: Milliseconds
-    single: Milliseconds | None
-    max_abs_diff: float | None
-    max_rel_diff: float | None
-    bit_exact: bool | None
-    bytes_moved: int
-    predicted: float | None = None
-    stream: StreamReport | None = None
-    present: tuple[Present, ...] = ()
-
-    @property
-    def speedup(self) -> float | None:
-        return None if self.single is None else self.single.median / self.latency.median
-
-    @property
-    def within_tolerance(self) -> bool | None:
-        return None if self.max_rel_diff is None else self.max_rel_diff <= tolerance(self.plan)
 
 
 class ClusterSession:
@@ -201,44 +171,83 @@ class ClusterSession:
         afterwards, run it at least so often again with so many requests in flight at once. Raises
         SwathError's kin, each with one line that names the thing and the mend.
         """
-        arrays = random_inputs(graph) if inputs is None else inputs
         plan = plan or self.plan(graph, planner)
-        here = self._here(plan)
         deployment = self.deploy(graph, plan, progress)
         if stream is not None:
             check_stream_memory(plan, deployment.programs, stream)
-        costs = self.costs()  # Measured, if they are, while nothing else is.
-        plain = PlainRuntime(graph, self._threads) if compare_with_single else None
-        outputs = deployment.run(arrays, timeout)  # Once to warm up: first touches, lazy sessions.
-        reference = plain.run(arrays) if plain is not None else {}
-        split: list[float] = []
-        single: list[float] = []
-        for _ in range(max(1, repeat)):
-            if plain is not None:
-                single.append(plain.timed(arrays)[1])
-            outputs, seconds = deployment.timed(arrays, timeout)
-            split.append(seconds)
-        made = [outputs]
-        streamed = None
-        if stream is not None:  # Its memory is touched for the first time before it is measured.
-            made += deployment.stream(itertools.repeat(arrays, stream), stream, timeout)
-            streamed = stream_report(deployment, here, costs, arrays, stream, repeat, timeout)
-        differences = [
-            compare(name, outputs[name], reference[name]) for outputs in made for name in reference
-        ]
-        return RunReport(
-            outputs=outputs,
-            plan=plan,
-            latency=Milliseconds.of(split),
-            single=Milliseconds.of(single) if single else None,
-            max_abs_diff=max((d.absolute for d in differences), default=None),
-            max_rel_diff=max((d.relative for d in differences), default=None),
-            bit_exact=all(d.bit_exact for d in differences) if differences else None,
-            bytes_moved=deployment.programs.bytes_moved,
-            predicted=predicted_seconds(here, deployment.programs, costs) * 1e3,
-            stream=streamed,
+        # Costs are measured, if they are, while nothing else is.
+        way = Way(plan, self._here(plan), deployment, self.costs())
+        return run_ways(
+            [way],
+            lambda requests: way,
+            random_inputs(graph) if inputs is None else inputs,
+            PlainRuntime(graph, self._threads) if compare_with_single else None,
+            repeat=repeat,
+            timeout=timeout,
+            stream=None if stream is None else Stream.at_a_stretch(stream, repeat),
             present=self.present,
         )
+
+    def run_by_rate(
+        self,
+        graph: Graph,
+        table: RateTable,
+        inputs: Mapping[str, np.ndarray] | None = None,
+        *,
+        rate: Rate | None = None,
+        repeat: int = 1,
+        timeout: float = 60.0,
+        compare_with_single: bool = True,
+        progress: Progress | None = None,
+        stream: int | None = None,
+    ) -> tuple[RunReport, ChannelReport]:
+        """`run`, each request by the plan of the table for what the source's uplink carries then;
+        of a stream, each batch that shows its stride. All plans are installed at the beginning,
+        and the outputs of each are compared.
+
+        ``rate``: says what the uplink carries, unless it is to be measured between requests.
+        """
+        costs = self.costs()
+        chooser = Chooser(table, rate or UplinkRate(self.coordinator, costs.cluster))
+        deployments = self.deploy_by_rate(graph, table, progress)
+        if stream is not None:
+            for band, deployment in zip(table.bands, deployments, strict=True):
+                check_stream_memory(band.plan, deployment.programs, stream)
+
+        @cache
+        def way(band: int, rate: float) -> Way:
+            plan = table.bands[band].plan
+            there = replace(costs, cluster=with_channel_rate(costs.cluster, rate))
+            return Way(plan, self._here(plan), deployments[band], there)
+
+        def pick(requests: int) -> Way:
+            taken = chooser.choose(requests)
+            return way(taken.band, taken.rate)
+
+        report = run_ways(
+            [way(number, band.rate) for number, band in enumerate(table.bands)],
+            pick,
+            random_inputs(graph) if inputs is None else inputs,
+            PlainRuntime(graph, self._threads) if compare_with_single else None,
+            repeat=repeat,
+            timeout=timeout,
+            stream=None if stream is None else Stream.in_batches(stream, repeat),
+            present=self.present,
+        )
+        return report, chooser.report
+
+    def deploy_by_rate(
+        self, graph: Graph, table: RateTable, progress: Progress | None = None
+    ) -> list[Deployment]:
+        """Install all plans of a table beside each other, in the order of its bands."""
+        made = []
+        for band in table.bands:
+            try:
+                made.append(self.deploy(graph, band.plan, progress))
+            except WorkerError as error:
+                which = f"plan {len(made) + 1} of {len(table.bands)} that must be ready at once"
+                raise WorkerError(f"{which}: {error}") from None
+        return made
 
     def stream(
         self,

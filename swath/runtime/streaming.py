@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from swath.cost import Costs
 from swath.errors import PlanError
-from swath.plan.memory import peak_memory
+from swath.plan.memory import mebibytes, peak_memory
 from swath.plan.plan import Plan
 from swath.plan.program import Programs
 from swath.runtime.coordinator import Deployment, Inputs
@@ -48,16 +49,23 @@ def check_stream_memory(plan: Plan, programs: Programs, in_flight: int) -> None:
         need = peaks[device.name] + more
         if need > device.memory:
             raise PlanError(
-                f"device {device.name!r} needs {need / 2**20:.0f} MiB for {in_flight} requests in "
-                f"flight but has {device.memory / 2**20:.0f} MiB; let fewer be in flight"
+                f"device {device.name!r} needs {mebibytes(need)} for {in_flight} requests in "
+                f"flight but has {mebibytes(device.memory)}; let fewer be in flight"
             )
 
 
-def measured_stream(
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests in flight at once: when each began and when it was over, in seconds of one clock."""
+
+    begins: tuple[float, ...]
+    ends: tuple[float, ...]
+
+
+def measured_batch(
     deployment: Deployment, inputs: Inputs, in_flight: int, requests: int, timeout: float
-) -> tuple[list[float], list[float]]:
-    """(when each request began, when it was over), in seconds of one clock; all of them of the
-    same inputs. Raises as `Deployment.stream` does."""
+) -> Batch:
+    """So many requests, all of the same inputs. Raises as `Deployment.stream` does."""
     begins: list[float] = []
 
     def taken() -> Iterator[Inputs]:
@@ -66,7 +74,7 @@ def measured_stream(
             yield inputs
 
     ends = [time.perf_counter() for _ in deployment.stream(taken(), in_flight, timeout)]
-    return begins, ends
+    return Batch(tuple(begins), tuple(ends))
 
 
 def predicted_stream_interval(
@@ -78,22 +86,20 @@ def predicted_stream_interval(
 
 
 def stream_report(
-    deployment: Deployment,
-    plan: Plan,
-    costs: Costs,
-    inputs: Inputs,
-    in_flight: int,
-    requests: int,
-    timeout: float,
+    in_flight: int, batches: Sequence[Batch], predicted: Sequence[float]
 ) -> StreamReport:
-    """Run a stream of at least so many requests, and say beside it what was to be expected."""
-    count = max(requests, steady_requests(in_flight))
-    begins, ends = measured_stream(deployment, inputs, in_flight, count, timeout)
+    """What came of batches of at least `steady_requests` each; ``predicted``: the interval that was
+    to be expected of each, in seconds."""
+    latencies = [
+        end - begin
+        for batch in batches
+        for begin, end in zip(batch.begins, batch.ends, strict=True)
+    ]
+    intervals = [steady_interval(batch.ends, in_flight) for batch in batches]
     return StreamReport(
         in_flight=in_flight,
-        requests=count,
-        latency=Milliseconds.of([end - begin for begin, end in zip(begins, ends, strict=True)]),
-        interval=steady_interval(ends, in_flight) * 1e3,
-        predicted_interval=1e3
-        * predicted_stream_interval(plan, deployment.programs, costs, in_flight),
+        requests=len(latencies),
+        latency=Milliseconds.of(latencies),
+        interval=statistics.fmean(intervals) * 1e3,
+        predicted_interval=statistics.fmean(predicted) * 1e3,
     )

@@ -24,7 +24,7 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.planners import Problem, make_planner
 from swath.planners.choosing import DEFAULT_PLANNER
-from swath.runtime.clusters import RunReport, random_inputs
+from swath.runtime.clusters import random_inputs
 from swath.runtime.install import Progress
 from swath.runtime.knowing import Step
 from swath.runtime.lab.calibration import Setting, kept_cooling
@@ -35,6 +35,7 @@ from swath.runtime.lab.quotas import quota_and_period
 from swath.runtime.lab.remote import Remote, end
 from swath.runtime.plain import Milliseconds
 from swath.runtime.profiling.effort import QUICK, Effort
+from swath.runtime.running import RunReport
 from swath.simulate import Request, Simulation, make_script, simulate
 from swath.trace.trace import Trace
 

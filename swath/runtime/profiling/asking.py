@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,15 @@ class Asker:
 
     def exchange_here(self, answering: str, rounds: int) -> Exchanged:
         """Messages from this process to a worker and back."""
+        return self._exchanged_here(answering, lambda exchange: exchange.series(rounds))
+
+    def sent_here(self, answering: str, sizes: Sequence[int], rounds: int) -> Exchanged:
+        """Messages of these sizes (bytes) from this process to a worker."""
+        return self._exchanged_here(answering, lambda exchange: exchange.there(sizes, rounds))
+
+    def _exchanged_here(
+        self, answering: str, trips_of: Callable[[Exchange], list[RoundTrips]]
+    ) -> Exchanged:
         coordinator = self.coordinator
         address = self.address(answering)
         with (
@@ -101,7 +110,7 @@ class Asker:
             coordinator.taken_over() as (fabric, handle),
         ):
             exchange = Exchange(fabric, echoed.version, address, handle)
-            trips = exchange.series(rounds)
+            trips = trips_of(exchange)
         return Exchanged(trips, exchange.spent, echoed.spent)
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -151,6 +151,10 @@ class Exchange:
                 if statistics.median(trips.seconds) > LONGEST:
                     break
         return found
+
+    def there(self, sizes: Sequence[int], rounds: int) -> list[RoundTrips]:
+        """Messages of these sizes (bytes) there alone, each so often; raises as `series` does."""
+        return [self._round_trips(size, 0, rounds) for size in sizes]
 
     def _round_trips(self, there: int, back: int, rounds: int) -> RoundTrips:
         payload = self._payload.first(there)

@@ -52,8 +52,8 @@ def link_profiles(asking: str, answering: str, exchanged: Exchanged) -> tuple[Li
         LinkProfile(*ends, bandwidth=rounded(rate), latency=rounded(latency),
                     jitter=rounded(jitter))
         for ends, rate in (
-            ((asking, answering), _bandwidth(there, exchanged.answering)),
-            ((answering, asking), _bandwidth(back, exchanged.answering)),
+            ((asking, answering), one_way_rate(there, exchanged.answering)),
+            ((answering, asking), one_way_rate(back, exchanged.answering)),
         )
     )  # fmt: skip
 
@@ -72,8 +72,9 @@ def _ends(trips: RoundTrips, answering: Spent) -> float:
     return _fast(trips.cpu) + sum(_fast(answering[key]) for key in answered if key in answering)
 
 
-def _bandwidth(series: Sequence[RoundTrips], answering: Spent) -> float:
-    """By the slope between the two largest sizes, so that the latency cancels out."""
+def one_way_rate(series: Sequence[RoundTrips], answering: Spent) -> float:
+    """Bytes/s, by the slope between the two largest sizes, so that the latency cancels out;
+    ``answering``: CPU time of the other end, which is not the link's."""
     (small, fast), (large, slow) = (
         (trips.there + trips.back, _fast(trips.seconds) - _ends(trips, answering))
         for trips in series[-2:]
