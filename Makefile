@@ -16,8 +16,12 @@ demo: $(VENV)/.core  ## One photograph through VGG-16, whole and split over two 
 
 venv: $(VENV)/.dev  ## The virtual environment with all that development needs.
 
+# These start no processes and measure no time, so they may run side by side; the others may not.
+SIDE_BY_SIDE := $(addprefix tests/,cluster cost graph ops plan planners simulate trace zoo)
+
 test: lint  ## Lint, types, the order of the folders, and the quick tests.
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses logical $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m "not slow" $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 test-slow: $(VENV)/.dev  ## The tests that take long.
 	$(BIN)/pytest -m slow || [ $$? -eq 5 ]

@@ -128,6 +128,7 @@ def endpoint(marked) -> Iterator[str]:
     process.communicate(timeout=10.0)
 
 
+@pytest.mark.slow
 def test_a_cluster_whose_devices_have_addresses_is_measured_where_it_is(swath, endpoint, tmp_path):
     # Addresses count, although it could be a lab.
     text = "source: {0}\ndevices: [{{name: {0}, gflops: 5, cores: 0.5, address: '{1}'}}]\n"

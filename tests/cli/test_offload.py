@@ -82,6 +82,7 @@ def test_a_camera_sends_all_and_says_why_nothing_stays(swath, place):
     assert "computes nothing" in local["reason"]
 
 
+@pytest.mark.slow
 def test_a_sweep_over_the_uplink(swath, place, tmp_path):
     done = swath("offload", MODEL, "--cluster", place(), "--sweep", "bandwidth=1:512:4", "--json",
                  "--picture", "curves.svg", "--table", "curves.csv")  # fmt: skip

@@ -225,6 +225,7 @@ def test_compare_refuses_what_nobody_meets(refused, tmp_path, chain):
     assert "is not known" in refused(*compare, "--channel", "fog(9)")
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_it_quietly(marked, plans, tmp_path):
     (tmp_path / "cluster.yaml").write_text(CLUSTER)
     process = subprocess.Popen(

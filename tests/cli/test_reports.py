@@ -56,6 +56,7 @@ TINY = "zoo:squeezenet@32x32"
 """What two devices would say to each other takes longer than all of its computing."""
 
 
+@pytest.mark.slow
 def test_one_device_is_used_where_it_is_predicted_to_be_faster(swath, tmp_path):
     (tmp_path / "cluster.yaml").write_text(CLUSTER.replace("0.1ms", "50ms"))
     planned = swath("plan", TINY, "--cluster", "cluster.yaml")
@@ -68,6 +69,7 @@ def test_one_device_is_used_where_it_is_predicted_to_be_faster(swath, tmp_path):
     assert alone["devices_used"] == ["pi-a"]
 
 
+@pytest.mark.slow
 def test_what_is_predicted_is_of_the_right_order(swath):
     report = swath("run", "zoo:resnet18", "--local", 1, "--repeat", 5, "--json").json
     assert 0.5 < report["predicted_ms"] / report["latency_ms"]["min"] < 2
@@ -83,6 +85,7 @@ def test_verify_compares_every_stage(swath, split):
     assert {"max_abs_diff", "bit_exact", "tensors"} <= set(report)
 
 
+@pytest.mark.slow
 def test_verify_says_it_in_words_too(swath):
     outcome = swath("verify", "zoo:alexnet@64x64")
     assert outcome.status == 0
@@ -144,6 +147,7 @@ def test_plan_writes_a_plan_that_verify_and_run_take(swath, tmp_path):
     assert ran["bytes_moved"] == made["bytes_moved"]
 
 
+@pytest.mark.slow
 def test_plan_for_this_machine_puts_its_files_under_swath_out(swath, tmp_path):
     outcome = swath("plan", SMALL, "--local", 2, "--planner", "even")
     assert outcome.status == 0
@@ -161,6 +165,7 @@ def test_demo_proves_equality_on_a_photograph(swath, tmp_path):
     assert (tmp_path / report["picture"]).is_file()
 
 
+@pytest.mark.slow
 def test_demo_shows_where_the_picture_lies(swath, tmp_path):
     outcome = swath("demo", SMALL, "--repeat", 1, "--picture", "here.png")
     assert outcome.status == 0
@@ -215,6 +220,7 @@ def test_compare_shows_every_planner_or_why_it_has_no_plan(swath, tmp_path):
 POWERED = CLUSTER.replace("memory: 1GiB}", "memory: 1GiB, watts: {idle: 1, busy: 4}}")
 
 
+@pytest.mark.slow
 def test_compare_by_another_objective(swath, tmp_path):
     (tmp_path / "cluster.yaml").write_text(POWERED)
     compare = ("compare", SMALL, "--cluster", "cluster.yaml")
@@ -234,6 +240,7 @@ def test_compare_by_another_objective(swath, tmp_path):
         assert word in table.stdout
 
 
+@pytest.mark.slow
 def test_plan_for_energy_under_a_deadline(swath, tmp_path):
     (tmp_path / "cluster.yaml").write_text(POWERED)
     plan = ("plan", SMALL, "--cluster", "cluster.yaml", "--planner", "whole", "--objective",

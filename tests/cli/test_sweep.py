@@ -80,7 +80,8 @@ def test_the_budget_holds_in_worker_processes(swath):
     assert done.json["picture"] is None
 
 
-@pytest.mark.parametrize("jobs", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [2, 1])
 def test_ctrl_c_keeps_what_is_done(swath, marked, tmp_path, eventually, jobs):
     sizes = ",".join(map(str, range(1, 9)))
     asked = ["sweep", "--models", "zoo:resnet18@64x64", "--devices", sizes, "--rates",

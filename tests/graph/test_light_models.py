@@ -23,15 +23,15 @@ from swath.runtime.plain import PlainRuntime
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 WAYS = ((2, "rows"), (3, "cols"), (4, "grid"), (2, "channels"))
 QUICK = {
-    "bvlc_alexnet": (0, 3),
-    "densenet121": (1,),
-    "inception_v1": (0, 2),
+    "bvlc_alexnet": (0,),
+    "densenet121": (),
+    "inception_v1": (2,),
     "inception_v2": (3,),
     "resnet50": (2,),
-    "shufflenet": (0, 1),
+    "shufflenet": (0,),
     "squeezenet": (1, 3),
-    "vgg19": (0,),
-    "zfnet512": (2,),
+    "vgg19": (),
+    "zfnet512": (),
 }
 """Which of the ways are tried at once; the others take their time."""
 

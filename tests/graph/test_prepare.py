@@ -484,6 +484,7 @@ def plain(value):
     return np.asarray(value)
 
 
+@pytest.mark.slow
 def test_every_operator_case_of_onnx(capsys):
     """Those that plain ONNX Runtime runs give the same after they are prepared, to the last bit."""
     with np.errstate(all="ignore"):

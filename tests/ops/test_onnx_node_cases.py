@@ -32,6 +32,11 @@ LEAST_SPLIT = {
 }  # fmt: skip
 """How many cases of each group are really split: a rule that falls back to whole shows here."""
 
+SLOW = ("node a-b", "node g-l")
+"""They take longer than all others together."""
+
+GROUPS = [pytest.param(g, marks=pytest.mark.slow) if g in SLOW else g for g in LEAST_SPLIT]
+
 
 @pytest.fixture(scope="module")
 def tally() -> Iterator[Counter[str]]:
@@ -40,7 +45,7 @@ def tally() -> Iterator[Counter[str]]:
     print(f"\nONNX operator cases: {dict(sorted(counted.items()))}")
 
 
-@pytest.mark.parametrize("group", LEAST_SPLIT)
+@pytest.mark.parametrize("group", GROUPS)
 def test_cases_split_as_they_run_whole(group: str, tally: Counter[str]) -> None:
     found: Counter[str] = Counter()
     wrong = []

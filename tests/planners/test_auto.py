@@ -60,7 +60,11 @@ def cluster(speeds: tuple[float, ...], mbit: float, **fields: Any) -> Cluster:
     ("model", "described"),
     [
         ("resnet18@64x64", cluster((5, 5, 5, 5), 100)),
-        ("vgg11@64x64", cluster((2, 9, 4), 20, network="shared")),
+        pytest.param(
+            "vgg11@64x64",
+            cluster((2, 9, 4), 20, network="shared"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "mobilenet_v3_small@128x128",
             cluster((5, 1, 3, 8, 2), 1000, network="star", hub="d0"),

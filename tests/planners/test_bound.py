@@ -22,7 +22,14 @@ def cluster(count: int, mbit: float, latency: float = 1e-3, **fields: Any) -> Cl
     return Cluster(devices, "d0", default_link=Link(mbit * 125e3, latency), **fields)
 
 
-@pytest.mark.parametrize("fields", [{}, {"network": "shared"}, {"network": "star", "hub": "d0"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"network": "shared"}, marks=pytest.mark.slow),
+        {"network": "star", "hub": "d0"},
+    ],
+)
 @pytest.mark.parametrize(
     "model",
     [*(pytest.param(model, marks=pytest.mark.slow) for model in MODELS[:-1]), MODELS[-1]],

@@ -27,6 +27,7 @@ from swath.planners.methods.offload.brute_force import soonest
 from swath.planners.methods.offload.flow_shop import johnson, makespan, minimising_waiting
 from swath.planners.methods.offload.laying_out import plan_of
 from swath.planners.methods.offload.links import Lines, leaving
+from swath.planners.methods.offload.parties import of_use
 from swath.planners.methods.offload.psomw import swarmed
 from swath.planners.methods.offload.searching import waiting_least
 from swath.planners.methods.offload.setting import Setting
@@ -227,7 +228,13 @@ def test_where_messages_cross_each_other_most_ways_do(place):
     assert np.median(off("vgg11@64x64", PLACES[place])) <= TOLERANCE
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        place if place in ("slow", "two servers") else pytest.param(place, marks=pytest.mark.slow)
+        for place in PLACES
+    ],
+)
 def test_what_is_found_takes_what_it_is_said_to(place):
     model = "vgg11@64x64"
     problem = Problem(graph_of(model), nominal_costs(PLACES[place]))
@@ -367,6 +374,27 @@ def test_a_device_without_the_memory_is_left_out():
 
 
 # Refusals
+
+
+@pytest.mark.parametrize("name", ["psomw", "mw", "nfl-bestcut", "nfl-remote"])
+def test_more_servers_of_a_kind_than_can_be_used_change_nothing(name):
+    """Four paths and what is behind their block are for five servers at most."""
+    graph = graph_of("alexnet@96x96")
+    few, many = (
+        planned(name, Problem(graph, nominal_costs(cluster(50, (20.0,) * count))))
+        for count in (5, 200)
+    )
+    assert few[1] == many[1]
+    assert few[0].tiles == many[0].tiles
+
+
+def test_servers_that_differ_are_all_of_use():
+    """In speed, or in what joins them to anybody else."""
+    every = cluster(50, (20.0,) * 12 + (30.0,))
+    slow = Link(1e6, 1e-3)
+    odd = {("weak", "s9"): slow, ("s10", "s0"): slow}
+    kept = of_use(nominal_costs(replace(every, links=odd)), 4)
+    assert kept == ["weak", *(f"s{n}" for n in (0, 1, 2, 3, 4, 5, 9, 10, 12))]
 
 
 @pytest.mark.parametrize(

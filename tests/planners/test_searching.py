@@ -81,7 +81,14 @@ def test_strips_need_what_the_rules_say(model):
                             assert (lo, hi) == hull[axis]
 
 
-@pytest.mark.parametrize("fields", [{}, {"network": "shared"}, {"network": "star", "hub": "b"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        pytest.param({"network": "shared"}, marks=pytest.mark.slow),
+        pytest.param({"network": "star", "hub": "b"}, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("mbit", [50, 1000])
 @pytest.mark.parametrize("model", ["vgg11", "resnet18", "mobilenet_v3_small"])
 def test_the_search_knows_what_its_plan_takes(model, mbit, fields):

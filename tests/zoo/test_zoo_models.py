@@ -55,7 +55,7 @@ Array = NDArray[np.float32]
 
 
 # Half a gigabyte each; vgg11 and vgg16 stand for them in a quick run.
-SLOW = ("vgg13", "vgg19")
+SLOW = ("vgg11", "vgg13", "vgg19", "resnet101", "resnet152", "yolov2")
 CASES = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NAMES]
 
 

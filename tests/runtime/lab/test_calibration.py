@@ -98,6 +98,7 @@ def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, 
     assert more < len(runs) < 2 * more, "small packets cost more, but what stops cost is known"
 
 
+@pytest.mark.slow
 def test_pauses_that_cost_nothing_are_not_made_to(known):
     def take(graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
         sooner = {"engine": 1.0, "free": 0.9, "rationed": 0.9}
