@@ -21,6 +21,7 @@ from swath.planners.comparing import Outcome, compare
 from swath.planners.objective import predicted_seconds
 from swath.runtime.clusters import random_inputs
 from swath.runtime.verify import verify_plan
+from swath.zoo.builder import Network
 from tests.planners.small import Instance, instances
 
 SMALL = tuple(instances(120))
@@ -117,6 +118,23 @@ def test_memory_that_no_plan_fits_is_refused():
         PlanError, match=r"device 'd\d' needs \d+ MiB of memory for its tiles but has"
     ):
         make_planner("auto").plan(Problem(graph, nominal_costs(described)))
+
+
+@pytest.mark.parametrize("count", [5, 8, 20])
+def test_more_devices_are_no_harm(count):
+    """Handing out and taking in costs a slow source much: it does nothing else here, and few of the
+    others are worth their messages."""
+    network = Network("small", seed=0)
+    value = network.input((1, 3, 56, 56))
+    for layer, stride in enumerate((2, 2, 2, 1)):
+        value = network.conv(value, f"conv{layer}", 32, 3, stride=stride, padding=1)
+    graph = swath.load(network.finish(value))
+
+    def soonest(devices: int) -> float:
+        problem = Problem(graph, nominal_costs(cluster((1.0,) * devices, 1000)))
+        return seconds(make_planner("auto").plan(problem), problem)
+
+    assert soonest(count) <= soonest(3)
 
 
 def test_many_devices_for_few_rows():

@@ -40,8 +40,9 @@ _PARTS = 2
 class _Moved:
     """What devices receive before a stage: bytes and messages, and the bytes and messages that each
     sends; by split before, split, device. ``is_border``: all of it is a border of what a device
-    holds itself. ``scattered``: bytes of the model's inputs that are on their way until a device
-    has its own, by split and device."""
+    holds itself. Of the model's inputs, by split and device: ``scattered``: bytes that are on their
+    way until a device has its own; ``handing``: seconds of the source's CPU until then, and of its
+    own for taking them in where it is the source."""
 
     received: np.ndarray
     arriving: np.ndarray
@@ -49,12 +50,13 @@ class _Moved:
     leaving: np.ndarray
     is_border: np.ndarray
     scattered: np.ndarray
+    handing: np.ndarray
 
     def of(self, before: np.ndarray) -> _Moved:
         """After some of the splits before alone."""
         return _Moved(
             self.received[before], self.arriving[before], self.sent[before], self.leaving[before],
-            self.is_border[before], self.scattered,
+            self.is_border[before], self.scattered, self.handing,
         )  # fmt: skip
 
 
@@ -149,6 +151,11 @@ class _Devices:
         self.source_byte = np.array([0.0 if p is None else 1 / p.bandwidth for p in from_source])
         self.source_latency = np.array([0.0 if p is None else p.latency for p in from_source])
         self.is_elsewhere = np.array([name != cluster.source for name in names])
+        pace = slowdown(costs, cluster.source)
+        sends, takes = costs.sending(cluster.source), costs.receiving(cluster.source)
+        self.hand_fixed, self.hand_byte = pace * sends.fixed, pace * sends.per_byte
+        self.take_fixed, self.take_byte = pace * takes.fixed, pace * takes.per_byte
+        self.request = pace * costs.request(cluster.source)
 
 
 class Search:
@@ -326,7 +333,7 @@ class Search:
             travelling = np.broadcast_to(travelling.sum(2, keepdims=True), travelling.shape)
         else:
             travelling = np.maximum(travelling, moved.sent * devices.per_byte_up)
-        waiting = waiting + travelling
+        waiting = waiting + travelling + moved.handing
         if meanwhile.any():
             hidden = np.maximum(waiting - meanwhile[:, None], 0.0) + _PARTS * devices.overhead
             waiting = np.where(moved.is_border, np.minimum(waiting, hidden), waiting)
@@ -341,15 +348,21 @@ class Search:
         received, arriving = np.zeros(shape), np.zeros(shape)
         sent, leaving = np.zeros(shape), np.zeros(shape)
         is_border = np.ones(shape, dtype=bool)
-        scattered = np.zeros(shape[1:])
+        scattered, handing = np.zeros((2, *shape[1:]))
         for name, wanted in needs.items():
             tensor, extents, sizes = self._graph.tensors[name], strips.extents(name), wanted.sizes
             part = sizes / extents
             if name not in self._graph.producers:
-                handed = part * tensor.nbytes * devices.is_elsewhere
+                nbytes, is_asked = part * tensor.nbytes, sizes > 0
+                # The coordinator hands the source its part, too, and one after the other has it.
+                each = is_asked * devices.hand_fixed + nbytes * devices.hand_byte
+                handing += each.sum(1, keepdims=True)
+                own = is_asked * devices.take_fixed + nbytes * devices.take_byte
+                handing += np.where(devices.is_elsewhere, 0.0, own)
+                handed = nbytes * devices.is_elsewhere
                 # On one port who gets its part last waits until all are handed out.
                 scattered += handed.sum(1, keepdims=True) if devices.is_one_port else handed
-                arriving = np.maximum(arriving, ((sizes > 0) & devices.is_elsewhere)[None])
+                arriving = np.maximum(arriving, (is_asked & devices.is_elsewhere)[None])
                 continue
             held = strips.held(name)
             lo, hi = held.lo[ways][:, None], held.hi[ways][:, None]
@@ -369,17 +382,18 @@ class Search:
             sent += (more.sum(2) * tensor.nbytes)[:, :, None] * has[:, None]
             share = (has > 0) / holders[:, None]
             leaving = np.maximum(leaving, others.sum(2)[:, :, None] * share[:, None])
-        return _Moved(received, arriving, sent, leaving, is_border, scattered)
+        return _Moved(received, arriving, sent, leaving, is_border, scattered, handing)
 
     def _gathered(self) -> np.ndarray:
-        """Seconds until the source has the outputs, by split."""
+        """Seconds until the source has the outputs, by split, and what it spends on any request."""
         strips, devices = self._strips, self._devices
-        total = np.zeros(len(strips.splits))
+        total = np.full(len(strips.splits), devices.request)
         for name in self._graph.outputs:
             if name in self._graph.producers:
                 sizes = strips.held(name).sizes
                 nbytes = sizes / strips.extents(name) * self._graph.tensors[name].nbytes
                 one = nbytes * devices.source_byte + (sizes > 0) * devices.source_latency
                 spent = (sizes > 0) * devices.send_fixed + nbytes * devices.send_byte
-                total += (one + spent).max(1)
+                taken = (sizes > 0) * devices.take_fixed + nbytes * devices.take_byte
+                total += (one + spent).max(1) + taken.sum(1)
         return total

@@ -75,10 +75,28 @@ def _groups(
 ) -> Iterator[tuple[str, ...]]:
     """Subsets of several devices, in the order of their places on the map."""
     names = tuple(device.name for device in costs.cluster.workers)
-    if len(names) <= _ALL_ORDERS and len(graph.nodes) <= _FEW_NODES:
+    is_short = len(graph.nodes) <= _FEW_NODES
+    if len(names) <= _ALL_ORDERS and is_short:
         for count in range(2, len(names) + 1):
             yield from itertools.permutations(names, count)
         return
+    yield from _subsets(names, ranked)
+    source = costs.cluster.source
+    if is_short and source in names:
+        # Who hands out the picture and takes the results is served at once and has less time for
+        # anything else: it may be best at an end, in the middle, or left out.
+        for group in _subsets(names, ranked):
+            others = [name for name in group if name != source]
+            for place in (0, len(others) // 2, len(others)):
+                yield (*others[:place], source, *others[place:])
+        yield from _subsets(
+            [name for name in names if name != source],
+            [[name for name in order if name != source] for order in ranked],
+        )
+
+
+def _subsets(names: Sequence[str], ranked: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
+    """In the cluster's order."""
     if len(names) <= _ALL_SUBSETS:
         for count in range(2, len(names) + 1):
             yield from itertools.combinations(names, count)
