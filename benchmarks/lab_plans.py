@@ -32,16 +32,14 @@ from benchmarks.lab_races import (
     Gain,
     Race,
     Scenario,
-    Timed,
+    each_in_its_lab,
     gain,
     race,
+    race_of,
 )
-from benchmarks.prediction import described
 from benchmarks.speed import machine
 from swath.cluster.profile_file import write_whole
-from swath.errors import SwathError
 from swath.runtime.lab.cluster import LabCluster
-from swath.runtime.profiling.effort import FULL
 
 FEWEST, SLOWER, SOONER = 12, 0.03, 0.10
 """Scenarios that there must be; by how much `auto` may be slower than the best other planner in
@@ -56,10 +54,7 @@ Found = dict[str, dict[Scenario, Any]]
 def kept(path: Path) -> Found:
     """What was measured before."""
     raw = json.loads(path.read_text()) if path.exists() else {part: [] for part in SCENARIOS}
-    races = [
-        Race(tuple(each["scenario"]), [Timed(**plan) for plan in each["plans"]], each["predicted"])
-        for each in raw["against"]
-    ]
+    races = [race_of(each) for each in raw["against"]]
     gains = [Gain(**{**each, "scenario": tuple(each["scenario"])}) for each in raw["speedup"]]
     return {
         "against": {each.scenario: each for each in races},
@@ -75,20 +70,15 @@ def save(found: Found, path: Path) -> None:
 
 def measure(found: Found, wanted: Sequence[tuple[str, Scenario]], raw: Path) -> None:
     """Scenarios of each part, lab by lab; each is kept once it is done."""
-    for cluster, rate in dict.fromkeys(scenario[:2] for _, scenario in wanted):
-        print(f"# {cluster} at {rate} Mbit/s", flush=True)
-        try:
-            with LabCluster(described(CLUSTERS[cluster], rate), effort=FULL) as lab:
-                _ = lab.costs  # Finding out what is known deploys other networks.
-                with lab.in_force():
-                    lab.check()
-                for part, scenario in wanted:
-                    if scenario[:2] == (cluster, rate):
-                        print(f"{scenario[-1]}, {part}", flush=True)
-                        found[part][scenario] = MEASURE[part](lab, scenario)
-                        save(found, raw)
-        except SwathError as error:
-            print(f"{cluster} at {rate} Mbit/s: {error}", flush=True)
+
+    def parts_of(lab: LabCluster, scenario: Scenario) -> None:
+        for part, each in wanted:
+            if each == scenario:
+                print(f"{scenario[-1]}, {part}", flush=True)
+                found[part][scenario] = MEASURE[part](lab, scenario)
+                save(found, raw)
+
+    each_in_its_lab(CLUSTERS, dict.fromkeys(scenario for _, scenario in wanted), parts_of)
 
 
 def draw(races: Sequence[Race], path: Path) -> None:
@@ -106,7 +96,7 @@ def draw(races: Sequence[Race], path: Path) -> None:
     for (kind, its), mark in zip(points.items(), "os^", strict=True):
         axes.scatter([x for x, _ in its], [y for _, y in its], 22, marker=mark, alpha=0.75,
                      label=kind)  # fmt: skip
-    axes.set_yticks(range(len(races)), [_name(each.scenario) for each in races], fontsize=8)
+    axes.set_yticks(range(len(races)), [name_of(each.scenario) for each in races], fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel("measured time by another planner, as a multiple of that by auto")
@@ -150,27 +140,29 @@ def targets(found: Found) -> list[str]:
         slowest = max(races, key=lambda each: each.ratio(*ALWAYS))
         dpfp = slowest.ratio(*ALWAYS)
         lines += [
-            _target("labs × models in which planners are compared", f"≥ {FEWEST}", "",
-                    f"{len(races)}", len(races) >= FEWEST),
-            _target(f"`auto` against the best other planner, worst: {_name(worst.scenario)}",
-                    f"≤ +{SLOWER:.0%}", "", f"{worst.share - 1:+.1%}", worst.share - 1 <= SLOWER),
-            _target("time that `auto` saves against the best other planner, on average", "",
-                    f"≥ {SOONER:.0%}", f"{sooner:.1%}", sooner >= SOONER),
-            _target(f"time by `dpfp` over that by `modnn`, worst: {_name(slowest.scenario)}",
-                    "≤ 1", "", f"{dpfp:.2f}", dpfp <= 1),
+            target("labs × models in which planners are compared", f"≥ {FEWEST}", "",
+                   f"{len(races)}", len(races) >= FEWEST),
+            target(f"`auto` against the best other planner, worst: {name_of(worst.scenario)}",
+                   f"≤ +{SLOWER:.0%}", "", f"{worst.share - 1:+.1%}", worst.share - 1 <= SLOWER),
+            target("time that `auto` saves against the best other planner, on average", "",
+                   f"≥ {SOONER:.0%}", f"{sooner:.1%}", sooner >= SOONER),
+            target(f"time by `dpfp` over that by `modnn`, worst: {name_of(slowest.scenario)}",
+                   "≤ 1", "", f"{dpfp:.2f}", dpfp <= 1),
         ]  # fmt: skip
     for each in gains:
         must, strive = SPEEDUPS[each.scenario]
-        lines.append(_target(f"speed-up by `auto`: {_name(each.scenario)}", f"≥ {must}",
-                             f"{strive}", f"{each.speedup:.2f}", each.speedup >= must))  # fmt: skip
+        lines.append(target(f"speed-up by `auto`: {name_of(each.scenario)}", f"≥ {must}",
+                            f"{strive}", f"{each.speedup:.2f}", each.speedup >= must))  # fmt: skip
     return lines
 
 
-def _target(what: str, must: str, strive: str, found: str, is_met: bool) -> str:
+def target(what: str, must: str, strive: str, found: str, is_met: bool) -> str:
+    """A line of such a table."""
     return f"| {what} | {must} | {strive} | {found} | {'yes' if is_met else '**no**'} |"
 
 
-def _name(scenario: Scenario) -> str:
+def name_of(scenario: Scenario) -> str:
+    """For people."""
     cluster, rate, model = scenario
     return f"{model} on {cluster} at {rate} Mbit/s"
 
@@ -202,7 +194,7 @@ def _against_one_device(gains: Sequence[Gain]) -> list[str]:
         "| speed-up | outputs differ by |",
         "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         *(
-            f"| {_cells(each.scenario)} | {statistics.median(each.single):.1f} ms "
+            f"| {cells_of(each.scenario)} | {statistics.median(each.single):.1f} ms "
             f"| {statistics.median(each.split):.1f} ms | {each.predicted:.1f} ms | {each.devices} "
             f"| {each.stages} | {each.speedup:.2f} | {each.off:.1e} |"
             for each in gains
@@ -228,13 +220,14 @@ def _against_planners(races: Sequence[Race], picture: str) -> list[str]:
             share = f"{each.ratio('auto', timed.planners[0]):.3f}"
             share = f"**{share}**" if each.best_other in timed.planners else share
             lines.append(
-                f"| {_cells(each.scenario)} | {', '.join(timed.planners)} | {timed.devices} "
+                f"| {cells_of(each.scenario)} | {', '.join(timed.planners)} | {timed.devices} "
                 f"| {timed.stages} | {timed.measured:.1f} ms | {timed.predicted:.1f} ms | {share} |"
             )
     return lines
 
 
-def _cells(scenario: Scenario) -> str:
+def cells_of(scenario: Scenario) -> str:
+    """The first cells of a table's line."""
     return " | ".join(str(part) for part in scenario)
 
 

@@ -1,22 +1,26 @@
-"""What is measured in the lab for `benchmarks.lab_plans`: its scenarios, and how each is done."""
+"""Plans that race in the lab: the scenarios of `benchmarks.lab_plans`, and how races are done."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import onnx
 from onnx.utils import Extractor
 
 import swath
+from benchmarks.prediction import described
 from swath import zoo
+from swath.errors import SwathError
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.planners import Problem, known_planners
 from swath.planners.comparing import Outcome, compare
-from swath.runtime.lab.cluster import LabCluster
+from swath.runtime.lab.cluster import Figure, LabCluster
+from swath.runtime.profiling.effort import FULL
 
 CLUSTERS = {
     "2x0.25": (0.25,) * 2,
@@ -82,8 +86,8 @@ class Timed:
 
 @dataclass(frozen=True)
 class Race:
-    """Plans for one scenario, measured in turn, that of `auto` first. ``predicted``: milliseconds
-    for every planner that has a plan."""
+    """Plans for one scenario, measured in turn, first that of the planner which all others are held
+    against. ``predicted``: milliseconds for every planner that has a plan."""
 
     scenario: Scenario
     plans: Sequence[Timed]
@@ -99,15 +103,26 @@ class Race:
         return statistics.median(one / two for one, two in pairs)
 
     @property
+    def first(self) -> str:
+        """The planner that all others are held against."""
+        return self.plans[0].planners[0]
+
+    @property
     def best_other(self) -> str:
-        """The planner beside which `auto` does worst. With the same plan it is as fast."""
-        others = [name for timed in self.plans for name in timed.planners if name != "auto"]
-        return max(others, key=lambda name: self.ratio("auto", name))
+        """The planner beside which the first does worst. With the same plan it is as fast."""
+        others = [name for timed in self.plans for name in timed.planners if name != self.first]
+        return max(others, key=lambda name: self.ratio(self.first, name))
 
     @property
     def share(self) -> float:
-        """Time by `auto` as a share of that by the best other planner."""
-        return self.ratio("auto", self.best_other)
+        """Time by the first planner as a share of that by the best other one."""
+        return self.ratio(self.first, self.best_other)
+
+
+def race_of(raw: Mapping[str, Any]) -> Race:
+    """What ``asdict`` made of one."""
+    plans = [Timed(**plan) for plan in raw["plans"]]
+    return Race(tuple(raw["scenario"]), plans, raw["predicted"])
 
 
 @dataclass(frozen=True)
@@ -123,6 +138,29 @@ class Gain:
     speedup: float
     predicted: float
     off: float
+
+
+def each_in_its_lab(
+    clusters: Mapping[str, Sequence[float]],
+    wanted: Iterable[Scenario],
+    do: Callable[[LabCluster, Scenario], None],
+) -> None:
+    """Do something with every scenario, lab after lab; ``clusters``: cores of the devices, by name.
+    A lab that cannot be is told, and left out."""
+    by_lab: dict[tuple[str, int], list[Scenario]] = {}
+    for scenario in wanted:
+        by_lab.setdefault(scenario[:2], []).append(scenario)
+    for (cluster, rate), scenarios in by_lab.items():
+        print(f"# {cluster} at {rate} Mbit/s", flush=True)
+        try:
+            with LabCluster(described(clusters[cluster], rate), effort=FULL) as lab:
+                _ = lab.costs  # Finding out what is known deploys other networks.
+                with lab.in_force():
+                    lab.check()
+                for scenario in scenarios:
+                    do(lab, scenario)
+        except SwathError as error:
+            print(f"{cluster} at {rate} Mbit/s: {error}", flush=True)
 
 
 def load(model: str) -> swath.Graph:
@@ -146,15 +184,20 @@ def candidates(problem: Problem) -> tuple[dict[tuple[str, ...], Outcome], dict[s
         if isinstance(outcome, Outcome)
     }
     ranked = sorted(made, key=lambda name: (name != "auto", made[name].predicted))
-    same: dict[str, list[str]] = {}
-    for name in ranked:
-        same.setdefault(identity(made[name].plan), []).append(name)
     chosen = {
-        tuple(names): made[names[0]]
-        for place, names in enumerate(same.values())
+        names: made[names[0]]
+        for place, names in enumerate(alike({name: made[name].plan for name in ranked}))
         if place <= OTHERS or set(ALWAYS) & set(names)
     }
     return chosen, {name: 1e3 * made[name].predicted for name in ranked}
+
+
+def alike(plans: Mapping[str, Plan]) -> list[tuple[str, ...]]:
+    """Planners whose plans devices carry out alike, together; in the order given."""
+    same: dict[str, list[str]] = {}
+    for name, plan in plans.items():
+        same.setdefault(identity(plan), []).append(name)
+    return [tuple(names) for names in same.values()]
 
 
 def identity(plan: Plan) -> str:
@@ -165,25 +208,34 @@ def identity(plan: Plan) -> str:
     return compile_plan(replace(plan, stages=stages, tiles=tiles)).version
 
 
-def race(lab: LabCluster, scenario: Scenario) -> Race:
-    """Every second round goes backwards, so that a machine that becomes slower favours nobody."""
-    graph = load(scenario[-1])
+def taken_in_turn(
+    lab: LabCluster, graph: swath.Graph, plans: Mapping[tuple[str, ...], Plan]
+) -> dict[tuple[str, ...], list[Figure]]:
+    """Figures of each plan, one a round, by its planners. Every second round goes backwards, so
+    that a machine that becomes slower favours nobody."""
     inputs = swath.random_inputs(graph)
+    figures: dict[tuple[str, ...], list[Figure]] = {names: [] for names in plans}
+    for number in range(ROUNDS):
+        for names in list(plans)[:: 1 if number % 2 == 0 else -1]:
+            lab.deploy(graph, plans[names], inputs)
+            with lab.in_force():
+                figures[names].append(lab.figure())
+        print(f"  round {number + 1} of {ROUNDS}:",
+              ", ".join(f"{names[0]} {1e3 * taken[-1].seconds:.1f} ms"
+                        for names, taken in figures.items()), flush=True)  # fmt: skip
+    return figures
+
+
+def race(lab: LabCluster, scenario: Scenario) -> Race:
+    """What `auto` and others plan."""
+    graph = load(scenario[-1])
     chosen, predicted = candidates(Problem(graph, lab.costs))
     print(f"  {len(predicted)} planners have a plan; measured:",
           ", ".join("=".join(names) for names in chosen), flush=True)  # fmt: skip
-    figures: dict[tuple[str, ...], list[float]] = {names: [] for names in chosen}
-    for number in range(ROUNDS):
-        for names in list(chosen)[:: 1 if number % 2 == 0 else -1]:
-            lab.deploy(graph, chosen[names].plan, inputs)
-            with lab.in_force():
-                figures[names].append(1e3 * lab.figure().seconds)
-        print(f"  round {number + 1} of {ROUNDS}:",
-              ", ".join(f"{names[0]} {taken[-1]:.1f} ms" for names, taken in figures.items()),
-              flush=True)  # fmt: skip
+    figures = taken_in_turn(lab, graph, {names: chosen[names].plan for names in chosen})
     plans = [
         Timed(names, len(outcome.plan.devices_used), len(outcome.plan.stages),
-              1e3 * outcome.predicted, figures[names])
+              1e3 * outcome.predicted, [1e3 * figure.seconds for figure in figures[names]])
         for names, outcome in chosen.items()
     ]  # fmt: skip
     done = Race(scenario, plans, predicted)

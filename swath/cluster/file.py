@@ -7,20 +7,47 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from swath.cluster.channel import Channel, parse_channel
 from swath.cluster.cluster import Cluster, Device, Link, Watts
 from swath.cluster.quantities import parse_bandwidth, parse_latency, parse_memory
 from swath.errors import ClusterError
 
+
+def _above_zero(refusal: str) -> AfterValidator:
+    """Refuses what is not more than 0, in these words."""
+
+    def check(value: float) -> float:
+        if value <= 0:
+            raise ValueError(f"{value:g} {refusal}")
+        return value
+
+    return AfterValidator(check)
+
+
+_Speed = Annotated[
+    float,
+    _above_zero("is no speed; give more, or instead 'compute: false' where it computes nothing"),
+]
 _Memory = Annotated[int, BeforeValidator(parse_memory), Field(gt=0)]
-_Bandwidth = Annotated[float, BeforeValidator(parse_bandwidth), Field(gt=0)]
+_Bandwidth = Annotated[
+    float,
+    BeforeValidator(parse_bandwidth),
+    _above_zero("carries nothing; give a rate above it, or leave the device out"),
+]
 _Latency = Annotated[float, BeforeValidator(parse_latency), Field(ge=0)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class _WattsEntry(_Strict):
@@ -30,7 +57,7 @@ class _WattsEntry(_Strict):
 
 class _DeviceEntry(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    gflops: float | None = Field(default=None, gt=0)
+    gflops: _Speed | None = None
     memory: _Memory | None = None
     cores: float | None = Field(default=None, gt=0)
     compute: bool = True
@@ -78,11 +105,19 @@ def parse_cluster(data: Any, origin: str = "cluster", folder: Path = Path()) -> 
         return _freeze(entry, folder)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "content"
         message = first["msg"].removeprefix("Value error, ")
-        raise ClusterError(f"{origin}: {where}: {message}") from None
+        raise ClusterError(f"{origin}: {_where(first['loc'], data)}: {message}") from None
     except ValueError as error:
         raise ClusterError(f"{origin}: {error}") from None
+
+
+def _where(place: tuple[int | str, ...], data: dict[str, Any]) -> str:
+    """The place of a mistake, for people: a device by its name, if that is not the mistake."""
+    if place[0] == "devices" and len(place) > 2 and place[2] != "name":
+        name = data["devices"][place[1]].get("name")
+        if isinstance(name, str):
+            return f"device {name!r}: {'.'.join(map(str, place[2:]))}"
+    return ".".join(map(str, place))
 
 
 def _freeze(entry: _ClusterEntry, folder: Path) -> Cluster:

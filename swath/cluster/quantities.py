@@ -5,6 +5,7 @@ Each function raises ValueError, in one line with an example, for what it does n
 
 from __future__ import annotations
 
+import math
 import re
 
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -16,9 +17,9 @@ _QUANTITY = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([^\d\s]*)\s*")
 def _quantity(text: object, what: str, example: str) -> tuple[float, str]:
     match = _QUANTITY.fullmatch(str(text))
     try:
-        if match is None:
+        if match is None or not math.isfinite(number := float(match[1])):
             raise ValueError
-        return float(match[1]), match[2]
+        return number, match[2]
     except ValueError:
         raise ValueError(f"{what} {text!r} is not a quantity; write e.g. {example}") from None
 

@@ -27,8 +27,8 @@ def write_profile(folder: Path, name: str, device: str) -> None:
     ("text", "said"),
     [
         (f"source: a\n{DEVICES}\nspeed: 9", "c.yaml: speed: Extra inputs are not permitted"),
-        ("source: a\ndevices: [{name: a, gflop: 5}]", "c.yaml: devices.0.gflop: "),
-        ("source: a\ndevices: [{name: a, gflops: -5}]", "greater than 0"),
+        ("source: a\ndevices: [{name: a, gflop: 5}]", "c.yaml: device 'a': gflop: "),
+        ("source: a\ndevices: [{name: a, gflops: -5}]", "device 'a': gflops: -5 is no speed"),
         (f"source: c\n{DEVICES}", "'c' is no device; name one of a, b"),
         (f"source: a\n{DEVICES}\nlinks: {{a b: {{bandwidth: -5Mbps}}}}", "bandwidth"),
         (f"source: a\n{DEVICES}\nlinks: {{a c: {{bandwidth: 5Mbps}}}}", "'c', which is no device"),

@@ -43,13 +43,19 @@ def test_the_file_of_the_design_page(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("gflops: 50", "gigaflops: 50"), "devices.3.gigaflops: Extra inputs are not permitted"),
-        (("gflops: 50", "gflops: -1"), "devices.3.gflops: Input should be greater than 0"),
+        (
+            ("gflops: 50", "gigaflops: 50"),
+            "device 'server': gigaflops: Extra inputs are not permitted",
+        ),
+        (("gflops: 50", "gflops: -1"), "device 'server': gflops: -1 is no speed; give more, or"),
+        (("gflops: 50", "gflops: .inf"), "device 'server': gflops: Input should be a finite"),
+        (("idle: 2", "idle: -2"), "device 'pi-b': watts.idle: Input should be greater than or"),
         (("100Mbps", "-100Mbps"), "links.default.bandwidth: bandwidth '-100Mbps'"),
         (("100Mbps", "100 parsec"), "unknown unit"),
-        (("100Mbps", "0"), "links.default.bandwidth: Input should be greater than 0"),
+        (("100Mbps", "0"), "links.default.bandwidth: 0 carries nothing; give a rate"),
         (("latency: 1ms", "latency: soon"), "latency 'soon' is not a quantity"),
         (("16GiB", "16 apples"), "memory '16 apples' has an unknown unit"),
+        (("16GiB", "1e999GB"), "memory '1e999GB' is not a quantity"),
         (("pi-b server", "pi-b sever"), "'pi-b sever' names 'sever', which is no device"),
         (("pi-b server", "pi-b"), "'pi-b' must be 'default' or two device names"),
         (("source: pi-a", "source: pi-z"), "source: 'pi-z' is no device; name one of pi-a"),

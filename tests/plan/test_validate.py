@@ -8,6 +8,7 @@ import pytest
 
 from swath.errors import PlanError
 from swath.plan.compile import compile_plan
+from swath.plan.memory import peak_memory
 from swath.plan.plan import NamedSource, PlanDevice, Stage, Tile
 from swath.plan.validate import validate_memory, validate_plan
 from tests.plan.plans import chain_graph, layer_plan, rows_of, two_devices
@@ -86,6 +87,16 @@ def test_memory_that_does_not_fit_is_refused_by_device():
     with pytest.raises(PlanError, match=r"device 'b' needs .* MiB"):
         validate_memory(plan, compile_plan(plan))
     validate_memory(PLAN, compile_plan(PLAN))
+
+
+def test_the_tightest_device_is_named_with_what_it_lacks():
+    programs = compile_plan(PLAN)
+    need = peak_memory(programs)
+    little = (PlanDevice("a", need["a"] - 1), PlanDevice("b", need["b"] - 2048))
+    with pytest.raises(PlanError, match=r"device 'b' needs .*: it lacks 0.002 MiB; use more"):
+        validate_memory(replace(PLAN, devices=little), programs)
+    enough = (PlanDevice("a", need["a"]), PlanDevice("b", need["b"]))
+    validate_memory(replace(PLAN, devices=enough), programs)
 
 
 def test_what_draws_random_numbers_has_one_tile():

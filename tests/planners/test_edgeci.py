@@ -158,7 +158,7 @@ def test_who_has_little_memory_gets_what_fits(name):
 @pytest.mark.parametrize("name", ALL)
 def test_where_nobody_has_room_it_says_who_lacks_what(name):
     tiny = cluster((5.0, 5.0), d0=5 * MIB, d1=6 * MIB)
-    with pytest.raises(PlanError, match=r"'d.' is nearest and lacks \d+ MiB; use more devices"):
+    with pytest.raises(PlanError, match=r"'d.' is nearest and lacks [\d.]+ MiB; use more devices"):
         planned(name, RESNET, tiny)
 
 

@@ -18,7 +18,12 @@ def fitting(problem: Problem, plan_among: Callable[[Sequence[str]], Plan]) -> Pl
     ``plan_among``: the plan of some devices, by their names. Raises PlanError where even one that
     is left alone has too little.
     """
-    names = [device.name for device in problem.costs.cluster.workers]
+    return fitting_of([device.name for device in problem.costs.cluster.workers], plan_among)
+
+
+def fitting_of(devices: Sequence[str], plan_among: Callable[[Sequence[str]], Plan]) -> Plan:
+    """The same among some devices to begin with."""
+    names = list(devices)
     while True:
         plan = plan_among(names)
         programs = compile_plan(plan)

@@ -13,7 +13,7 @@ from itertools import accumulate
 import numpy as np
 
 from swath.errors import PlanError
-from swath.plan.memory import PACKING_FACTOR
+from swath.plan.memory import PACKING_FACTOR, mebibytes
 from swath.plan.plan import Plan
 from swath.planners.building.assembling import assemble
 from swath.planners.building.fitting import fitting
@@ -176,7 +176,7 @@ class Master:
         return PlanError(
             f"no device has room for the layers from {nodes[block.start].name!r} to "
             f"{nodes[block.stop - 1].name!r}; {self.names[device]!r} is nearest and lacks "
-            f"{missing[device] / 2**20:.0f} MiB; use more devices or a smaller input"
+            f"{mebibytes(missing[device])}; use more devices or a smaller input"
         )
 
     def _needs(self, block: Block, way: Way, rows: int) -> np.ndarray:
