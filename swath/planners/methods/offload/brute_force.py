@@ -24,7 +24,7 @@ from swath.planners.methods.offload.parties import SOURCE
 from swath.planners.methods.offload.psomw import swarmed
 from swath.planners.methods.offload.setting import Setting, checked_number, offloaded
 from swath.planners.methods.offload.timing import Least
-from swath.planners.methods.offload.ways import Ways
+from swath.planners.methods.offload.ways import Ways, chunks
 from swath.planners.registry import Problem
 
 LIMIT = 300_000
@@ -81,7 +81,7 @@ class _Referee:
         for chosen in self._promising(least, count, besides):
             found = least.of(chosen, np.arange(count))
             bounds = bounds_of(found, setting.parties.servers) + besides
-            for rows in _chunks(np.argsort(bounds, kind="stable"), _AT_ONCE):
+            for rows in chunks(np.argsort(bounds, kind="stable"), _AT_ONCE):
                 rows = rows[bounds[rows] < self.seconds * _SURE]
                 if len(rows):
                     self._time(self._ways(block, count, rest, choices[chosen[rows]]))
@@ -109,7 +109,7 @@ class _Referee:
         most = self._setting.most
         absent = tuple(range(count, most))
         orders = np.array([order + absent for order in permutations(range(count))])
-        for rows in _chunks(np.arange(len(ways)), max(1, _AT_ONCE // len(orders))):
+        for rows in chunks(np.arange(len(ways)), max(1, _AT_ONCE // len(orders))):
             some = ways.take(np.repeat(rows, len(orders)))
             self._time(replace(some, order=np.tile(orders, (len(rows), 1))))
 
@@ -145,15 +145,10 @@ class _Referee:
             yield begun
             return
         options = weighed.shape[1]
-        for rows in _chunks(np.arange(len(begun)), max(1, _AT_ONCE // options)):
+        for rows in chunks(np.arange(len(begun)), max(1, _AT_ONCE // options)):
             self._count(len(rows) * options)
             total = spent[rows][:, None] + weighed[path][None]
             kept = np.argwhere((total + later[path]).max(2) < self.seconds * _SURE)
             if len(kept):
                 longer = np.column_stack([begun[rows[kept[:, 0]]], kept[:, 1]])
                 yield from self._continued(longer, total[kept[:, 0], kept[:, 1]], weighed, later)
-
-
-def _chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]

@@ -5,12 +5,13 @@ Arrays have an entry for each server and then one for the source, so that -1 mea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from swath.cluster import Cluster
+from swath.cluster import Cluster, Device, Link
 from swath.cluster.cluster import LOOPBACK
 from swath.cost import Costs, MessageCost
 from swath.errors import PlanError
@@ -79,6 +80,31 @@ def check_servers(problem: Problem) -> None:
                     f"nothing gets from {sender!r} to {receiver!r}, for the rate is 0; "
                     f"give that link a bandwidth, or leave {server!r} out of the cluster"
                 )
+
+
+def of_use(costs: Costs, paths: int) -> list[str]:
+    """The computing devices, without servers that can be of no use: of those that are alike, no
+    more are needed than one for each path and one for what is behind the block."""
+    cluster = costs.cluster
+    joined: defaultdict[str, set[tuple[str, str, Link]]] = defaultdict(set)
+    for (sender, receiver), link in cluster.links.items():
+        joined[sender].add(("to", receiver, link))
+        joined[receiver].add(("from", sender, link))
+
+    def look(device: Device) -> Hashable:
+        name = device.name
+        messages = costs.sending(name), costs.receiving(name), costs.copy(name, 1)
+        place = name in (cluster.source, cluster.hub) and name, frozenset(joined[name])
+        return costs.kind(name), costs.quota(name), device.memory, messages, place
+
+    seen: Counter[Hashable] = Counter()
+    names = []
+    for device in cluster.workers:
+        kind = look(device)
+        seen[kind] += 1
+        if seen[kind] <= paths + 1:
+            names.append(device.name)
+    return names
 
 
 def parties_among(problem: Problem, names: Sequence[str]) -> Parties:

@@ -10,20 +10,30 @@ import numpy as np
 
 from swath.errors import PlanError
 from swath.plan.plan import Plan
-from swath.planners.building.fitting import fitting
+from swath.planners.building.fitting import fitting_of
 from swath.planners.building.layouts import Layouts
 from swath.planners.building.tables import Tables
 from swath.planners.building.weighing import span_seconds
 from swath.planners.methods.offload.flow_shop import minimising_waiting
 from swath.planners.methods.offload.laying_out import plan_of
-from swath.planners.methods.offload.parties import SOURCE, Parties, check_servers, parties_among
+from swath.planners.methods.offload.parties import (
+    SOURCE,
+    Parties,
+    check_servers,
+    of_use,
+    parties_among,
+)
 from swath.planners.methods.offload.paths import Blocks, blocks_of, paths_of
 from swath.planners.methods.offload.timing import Timing
-from swath.planners.methods.offload.ways import Ways
+from swath.planners.methods.offload.ways import Ways, chunks
 from swath.planners.registry import Problem
 
 PATHS = 4
 """Paths at most, unless told otherwise; fewer where a block has fewer rows."""
+
+
+_PAIRS_AT_ONCE = 2**24
+"""Pairs of connections, of all ways that are timed together: what memory is needed for."""
 
 
 class Setting:
@@ -50,7 +60,9 @@ class Setting:
 
     def seconds(self, ways: Ways) -> np.ndarray:
         """Until the result is there, by row."""
-        return self.timing.seconds(ways)
+        at_once = max(1, _PAIRS_AT_ONCE // (1 + self.parties.servers) ** 2)
+        some = (ways.take(rows) for rows in chunks(np.arange(len(ways)), at_once))
+        return np.concatenate([self.timing.seconds(each) for each in some])
 
     def in_turn(
         self, block: np.ndarray, paths: np.ndarray, rest: np.ndarray, cut: np.ndarray,
@@ -117,8 +129,9 @@ def offloaded(
     paths: int | None,
     choose: Callable[[Setting], Ways],
 ) -> Plan:
-    """The plan of the way that is chosen among all computing devices, or among those that have the
-    memory. Raises PlanError where there is no server, or for more ``paths`` than rows."""
+    """The plan of the way that is chosen among all computing devices that can be of use, or among
+    those that have the memory. Raises PlanError where there is no server, or for more ``paths``
+    than rows."""
     check_servers(problem)
 
     def plan_among(names: Sequence[str]) -> Plan:
@@ -126,10 +139,11 @@ def offloaded(
         return plan_of(planner, problem, setting.layouts, setting.blocks, setting.parties.names,
                        choose(setting))  # fmt: skip
 
-    workers = problem.costs.cluster.workers
-    if all(device.memory is None for device in workers):
-        return plan_among([device.name for device in workers])
-    return fitting(problem, plan_among)
+    cluster = problem.costs.cluster
+    names = of_use(problem.costs, PATHS if paths is None else paths)
+    if all(cluster.device(name).memory is None for name in names):
+        return plan_among(names)
+    return fitting_of(names, plan_among)
 
 
 def checked_number(name: str, value: int | None, least: int = 1) -> int | None:

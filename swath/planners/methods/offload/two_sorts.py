@@ -13,7 +13,7 @@ import numpy as np
 
 from swath.planners.methods.offload.parties import SOURCE
 from swath.planners.methods.offload.setting import Setting
-from swath.planners.methods.offload.ways import Ways, joined
+from swath.planners.methods.offload.ways import Ways, chunks, joined
 
 _CHOICES = 64
 """Cuts and servers that paths of one sort may have, at most."""
@@ -24,6 +24,9 @@ _OF_EACH = 3
 
 _TIMED = 256
 """Ways that are timed in all, at most, for each end at which the first sort may lie."""
+
+_AT_ONCE = 2**18
+"""Ways that are estimated together: what memory is needed for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,9 @@ def promising(setting: Setting) -> tuple[np.ndarray, Ways]:
         for rest in ([SOURCE] if setting.is_all[block] else setting.rests)
     ]).reshape(-1, 3)  # fmt: skip
     if len(groups):
-        estimates, sorts = _estimates(setting, groups, choices)
+        at_once = max(1, _AT_ONCE // len(choices))
+        parts = [_estimates(setting, some, choices) for some in chunks(groups, at_once)]
+        estimates, sorts = (np.concatenate(each) for each in zip(*parts, strict=True))
         best = np.argsort(estimates, axis=None, kind="stable")[:_TIMED]
         rows, places = np.unravel_index(best, estimates.shape)
         block, count, rest = groups[rows].T

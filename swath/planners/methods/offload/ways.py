@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -42,3 +42,9 @@ def joined(ways: Iterable[Ways]) -> Ways:
     return Ways(
         *(np.concatenate(values) for values in zip(*(w.columns for w in ways), strict=True))
     )
+
+
+def chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """The rows, so many at a time."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
