@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import count
 from typing import Any
 
 Action = Callable[[Any], None]
@@ -40,9 +39,11 @@ def _pusher(
     heap: list[tuple[float, int, Action, Any]],
 ) -> Callable[[float, Action, object], None]:
     """`Events.at`: everything that happens goes through it, so it looks up nothing."""
-    order, push = count().__next__, heappush
+    order = 0
 
     def at(time: float, action: Action, argument: object) -> None:
-        push(heap, (time, order(), action, argument))
+        nonlocal order
+        order += 1
+        heappush(heap, (time, order, action, argument))
 
     return at

@@ -63,8 +63,8 @@ class Connection:
 
     ``resources`` are what it crosses: none where no network is between; on a radio channel its own
     link alone. ``arrive`` is called with what was sent, ``latency`` seconds after its last byte.
-    ``left``: bytes of the first message when it got under way; ``ends``: when its last byte leaves
-    if nothing changes.
+    ``cargo``: what it is to be told of the first message; None: there is none. ``left``: bytes of
+    the first message when it got under way; ``ends``: when its last byte leaves if nothing changes.
     """
 
     __slots__ = (
@@ -80,7 +80,7 @@ class Connection:
         self.latency = latency
         self.arrive = arrive
         self.waiting: deque[Cargo] = deque()
-        self.cargo: Cargo | None = None
+        self.cargo: Any = None
         self.left = 0.0
         self.rate = 0.0
         self.ends = math.inf
@@ -100,7 +100,7 @@ class Network(ABC):
         if connection.cargo is not None:
             connection.waiting.append((told, nbytes))
         elif nbytes and connection.resources:
-            connection.cargo = (told, nbytes)
+            connection.cargo = told
             connection.left = nbytes
             self._join(connection)
         else:
@@ -124,14 +124,13 @@ class Network(ABC):
     def _next(self, connection: Connection) -> bool:
         """The first message has left; whether there is another one."""
         events = self._events
-        assert connection.cargo is not None
-        events.at(events.now + connection.latency, connection.arrive, connection.cargo[0])
+        events.at(events.now + connection.latency, connection.arrive, connection.cargo)
         while connection.waiting:
-            connection.cargo = connection.waiting.popleft()
-            if connection.cargo[1]:
-                connection.left = connection.cargo[1]
+            connection.cargo, nbytes = connection.waiting.popleft()
+            if nbytes:
+                connection.left = nbytes
                 return True
-            events.at(events.now + connection.latency, connection.arrive, connection.cargo[0])
+            events.at(events.now + connection.latency, connection.arrive, connection.cargo)
         connection.cargo = None
         connection.ends = math.inf
         return False
@@ -184,11 +183,12 @@ class Switched(Network):
         for resource in connection.resources:
             if resource.rates is not None:
                 self._watch(resource)
+            share = resource.capacity
             if resource.limited or resource.others:
                 is_alone = False
+                share /= len(resource.limited) + 1
             else:
-                resource.spare = resource.capacity
-            share = resource.capacity / (len(resource.limited) + 1)
+                resource.spare = share
             if share < rate:
                 rate = share
                 connection.bottleneck = resource
@@ -206,8 +206,7 @@ class Switched(Network):
                     resource.spare -= bottleneck.level
                     if resource.spare >= 0.0:
                         continue
-                if not is_alone:
-                    self._unsettle(resource)
+                self._unsettle(resource)
         if is_alone:
             connection.rate = rate
             connection.ends = ends = self._events.now + connection.left / rate
@@ -226,6 +225,8 @@ class Switched(Network):
                 del resource.others[connection]
                 if resource.limited:
                     self._unsettle(resource)
+                else:
+                    resource.spare += bottleneck.level
 
     def _unsettle(self, resource: Resource) -> None:
         if not resource.is_unsettled:
@@ -270,9 +271,12 @@ class Switched(Network):
         now = self._events.now
         unsettled = self._unsettled
         for resource in unsettled:
+            limited = resource.limited
+            if not limited:
+                continue
             rate = resource.level
             first = math.inf
-            for flow in resource.limited:
+            for flow in limited:
                 before = flow.rate
                 if before == rate:
                     ends = flow.ends
@@ -293,7 +297,6 @@ class Switched(Network):
         unsettled = self._unsettled
         unsettle = unsettled.append
         for resource in unsettled:
-            resource.is_unsettled = False
             limited = resource.limited
             left = resource.capacity
             highest = 0.0
@@ -309,31 +312,26 @@ class Switched(Network):
                     level = self._draw_in(resource, greediest, left)
             elif left < -NOISE * resource.capacity:
                 level = self._draw_in(resource, greediest, left)
+                resource.spare = 0.0
             else:
                 resource.spare = left
+                resource.is_unsettled = False
                 continue
-            resource.spare = 0.0
             before = resource.level
-            if level > before * _ABOVE:
+            if level > before * _ABOVE or before > level * _ABOVE:
                 resource.level = level
                 rise = level - before
                 for flow in limited:
                     for other in flow.resources:
-                        if other is not resource and not other.is_unsettled:
+                        if not other.is_unsettled:
+                            # Where nobody is limited, nobody waits for what becomes free.
                             if not other.limited:
                                 other.spare -= rise
                                 if other.spare >= 0.0:
                                     continue
                             other.is_unsettled = True
                             unsettle(other)
-            elif before > level * _ABOVE:
-                resource.level = level
-                for flow in limited:
-                    for other in flow.resources:
-                        # Where nobody is limited, nobody waits for what becomes free.
-                        if other is not resource and other.limited and not other.is_unsettled:
-                            other.is_unsettled = True
-                            unsettle(other)
+            resource.is_unsettled = False
 
     def _draw_in(self, resource: Resource, flow: Connection, left: float) -> float:
         """Limit those too that have more elsewhere than they can have here; the level then.
@@ -342,6 +340,8 @@ class Switched(Network):
         resource limits so far.
         """
         limited, others = resource.limited, resource.others
+        if not limited:
+            resource.level = 0.0  # What it gave when it last limited somebody is past.
         while True:
             bottleneck = flow.bottleneck
             left += bottleneck.level
@@ -349,7 +349,9 @@ class Switched(Network):
             bottleneck.others[flow] = limited[flow] = None
             flow.bottleneck = resource
             for crossed in flow.resources:
-                if crossed is not resource and crossed.limited and not crossed.is_unsettled:
+                if not crossed.limited:
+                    crossed.spare += bottleneck.level - resource.level
+                elif not crossed.is_unsettled:
                     crossed.is_unsettled = True
                     self._unsettled.append(crossed)
             level = left / len(limited)

@@ -156,8 +156,8 @@ class Worker:
     """The worker of one device."""
 
     __slots__ = (
-        "_events", "_inbox", "_is_active", "_network", "_ready", "_recorder", "_run",
-        "_started", "name", "processor",
+        "_events", "_inbox", "_is_active", "_network", "_ready", "_recorder", "_run", "name",
+        "processor",
     )  # fmt: skip
 
     def __init__(
@@ -176,7 +176,6 @@ class Worker:
         self._inbox: list[Told] = []
         self._ready: list[tuple[int, int, Run]] = []
         self._run: Run | None = None
-        self._started = 0.0
         self._is_active = False
 
     def arrive(self, told: Told) -> None:
@@ -246,19 +245,18 @@ class Worker:
             self._is_active = False
 
     def _start(self, run: Run) -> None:
-        processor = self.processor
-        end = processor.work(self._events.now, run.seconds[run.position])
-        self._started = processor.started
-        self._events.at(end, self._proceed, None)
+        events = self._events
+        end = self.processor.work(events.now, run.seconds[run.position])
+        events.at(end, self._proceed, None)
 
     def _record(self, run: Run, recorder: Recorder) -> None:
-        now = self._events.now
+        started, now = self.processor.started, self._events.now
         message = run.sends[run.position]
         if message < 0:
-            recorder.tile(self.name, run, self._started, now)
+            recorder.tile(self.name, run, started, now)
         else:
             told = (run.flight, message)
-            recorder.message(self.name, "send", told, self._started, now)
+            recorder.message(self.name, "send", told, started, now)
 
 
 class Coordinator:
