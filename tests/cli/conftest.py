@@ -1,4 +1,5 @@
-"""The command line as users run it: real processes, in a folder of their own."""
+"""The command line as users run it, in a folder of its own: real processes; in this one where only
+what it refuses is asked, for starting one takes a second."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from swath import zoo
+from swath.cli import app
 
 SWATH = str(Path(sys.executable).with_name("swath"))
 MARK = "SWATH_TEST_MARK"
@@ -85,14 +87,32 @@ def refused(swath: Run) -> Callable[..., str]:
     """Runs a command that must be refused in one line on stderr; the line."""
 
     def run(*arguments: object) -> str:
-        outcome = swath(*arguments)
-        assert outcome.status == 2, outcome
-        assert outcome.stdout == ""
-        assert outcome.stderr.startswith("swath: ")
-        assert outcome.stderr.count("\n") == 1, outcome.stderr
-        return outcome.stderr.removeprefix("swath: ").strip()
+        return _the_line(swath(*arguments))
 
     return run
+
+
+@pytest.fixture
+def refusal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., str]:
+    """The same without a process."""
+    monkeypatch.chdir(tmp_path)
+
+    def told(*arguments: object) -> str:
+        status = app.run([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return _the_line(Outcome(status, said.out, said.err))
+
+    return told
+
+
+def _the_line(outcome: Outcome) -> str:
+    assert outcome.status == 2, outcome
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("swath: ")
+    assert outcome.stderr.count("\n") == 1, outcome.stderr
+    return outcome.stderr.removeprefix("swath: ").strip()
 
 
 @pytest.fixture(scope="session")

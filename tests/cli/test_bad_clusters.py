@@ -51,7 +51,7 @@ def write_profile(folder: Path, name: str, device: str) -> None:
         ),
     ],
 )
-def test_refused_in_one_line(refused, tmp_path, text, said):
+def test_refused_in_one_line(refusal, tmp_path, text, said):
     write_profile(tmp_path, "a", "a")
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "empty.csv").write_text("seconds,bandwidth\n0,5Mbps\n1,\n2,5Mbps\n")
@@ -59,7 +59,7 @@ def test_refused_in_one_line(refused, tmp_path, text, said):
     rows = "".join(f"{second},5Mbps\n" for second in steps)
     (tmp_path / "gap.csv").write_text(f"seconds,bandwidth\n{rows}")
     (tmp_path / "c.yaml").write_text(text)
-    assert said in refused("plan", MODEL, "--cluster", "c.yaml")
+    assert said in refusal("plan", MODEL, "--cluster", "c.yaml")
 
 
 def test_a_profile_of_another_machine(refused, tmp_path):

@@ -69,9 +69,9 @@ def some_input(kind, path):
 @pytest.mark.parametrize(
     "kind", ["wrong shape", "wrong type", "wrong name", "no picture", "no npy", "missing"]
 )
-def test_inputs_that_do_not_fit(refused, tmp_path, kind):
+def test_inputs_that_do_not_fit(refusal, tmp_path, kind):
     path, said = some_input(kind, tmp_path / "input")
-    assert said in refused("run", SMALL, "--input", path)
+    assert said in refusal("run", SMALL, "--input", path)
 
 
 def test_nan_comes_out_as_the_unsplit_model_gives_it(swath, tmp_path):
@@ -143,10 +143,19 @@ def test_plans_that_do_not_fit(refused, plan_file):
             ["plan", SMALL, "--local", "2", "--planner", "pico", "--objective", "latency"],
             "it plans for throughput",
         ),
-        (["worker", "--listen", "somewhere"], "write e.g. tcp/"),
-        (["worker", "--threads", "no"], "--threads"),
-        (["worker", "--memory", "much"], "1GiB"),
     ],
 )
-def test_refused_in_one_line(refused, arguments, said):
-    assert said in refused(*arguments)
+def test_refused_in_one_line(refusal, arguments, said):
+    assert said in refusal(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--listen", "somewhere"], "write e.g. tcp/"),
+        (["--threads", "no"], "--threads"),
+        (["--memory", "much"], "1GiB"),
+    ],
+)
+def test_a_worker_refuses_in_one_line(refused, arguments, said):
+    assert said in refused("worker", *arguments)

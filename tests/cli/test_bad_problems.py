@@ -63,21 +63,6 @@ def chain(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def refusal(capsys) -> Callable[..., str]:
-    """Runs a command that must be refused in one line on stderr; the line."""
-
-    def told(*arguments: object) -> str:
-        status = run([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        assert (status, said.out) == (2, ""), said
-        assert said.err.startswith("swath: ")
-        assert said.err.count("\n") == 1, said.err
-        return said.err.removeprefix("swath: ").strip()
-
-    return told
-
-
-@pytest.fixture
 def report(capsys) -> Callable[..., dict[str, Any]]:
     """Runs a command with --json that must go well: its report."""
 

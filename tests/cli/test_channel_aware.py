@@ -60,5 +60,5 @@ def test_without_it_its_key_is_there_all_the_same(swath):
         (["--planner", "neurosurgeon", "--deadline", "0.001"], "deadline of 0.001 ms is not met"),
     ],
 )
-def test_what_contradicts_it_is_refused(refused, options, said):
-    assert said in refused("run", MODEL, "--channel-aware", *options)
+def test_what_contradicts_it_is_refused(refusal, options, said):
+    assert said in refusal("run", MODEL, "--channel-aware", *options)

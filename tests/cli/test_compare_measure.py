@@ -111,9 +111,9 @@ def test_plans_that_are_equal_are_run_once_and_who_fails_does_not_stop_the_other
         (["--local", "0", "--measure"], "at least one worker"),
     ],
 )
-def test_refused_in_one_line(refused, tmp_path, arguments, said):
+def test_refused_in_one_line(refusal, tmp_path, arguments, said):
     (tmp_path / "plain.yaml").write_text(PLAIN)
-    assert said in refused("compare", SMALL, *arguments)
+    assert said in refusal("compare", SMALL, *arguments)
 
 
 @pytest.fixture

@@ -145,14 +145,14 @@ def test_a_sweep_for_people(swath, place, tmp_path):
         (["--sweep", "bandwidth=0:9"], "begin with a rate above 0"),
     ],
 )
-def test_refused_in_one_line(refused, place, tmp_path, arguments, said):
-    assert said in refused("offload", MODEL, "--cluster", place(), *arguments)
+def test_refused_in_one_line(refusal, place, tmp_path, arguments, said):
+    assert said in refusal("offload", MODEL, "--cluster", place(), *arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["pair.yaml"]
 
 
-def test_a_cluster_without_a_server(refused, place):
+def test_a_cluster_without_a_server(refusal, place):
     """Also for a planner that needs none."""
-    line = refused("offload", MODEL, "--cluster", place(servers=0), "--planner", "nfl-local")
+    line = refusal("offload", MODEL, "--cluster", place(servers=0), "--planner", "nfl-local")
     assert "there is no server to offload to; add devices that compute" in line
 
 
@@ -183,6 +183,6 @@ def test_the_rates_of_a_sweep():
     assert len(parse_sweep("bandwidth=1:1000")) == 13
 
 
-def test_an_uplink_of_zero(refused, place):
-    line = refused("offload", MODEL, "--cluster", place(up="0Mbps"))
+def test_an_uplink_of_zero(refusal, place):
+    line = refusal("offload", MODEL, "--cluster", place(up="0Mbps"))
     assert line.startswith("pair.yaml: links.weak s0.up: ")

@@ -86,6 +86,6 @@ def test_a_cluster_file_of_who_is_there(swath, refused, tmp_path):
         (("cluster", "init", "-o", "c.yaml", "--profiles", "nowhere"), "nowhere: is no folder"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(refused, tmp_path, arguments, said):
+def test_what_cannot_be_done_is_refused_in_one_line(refusal, tmp_path, arguments, said):
     (tmp_path / "file").touch()
-    assert said in refused(*arguments)
+    assert said in refusal(*arguments)

@@ -211,18 +211,18 @@ def test_plan_for_reliability(swath, refused, tmp_path, chain):
         (["--trials", "5", "--picture", "p.gif"], ".png or .svg"),
     ],
 )
-def test_refused_in_one_line(refused, plans, tmp_path, options, said):
+def test_refused_in_one_line(refusal, plans, tmp_path, options, said):
     (tmp_path / "cluster.yaml").write_text(CLUSTER)
     (tmp_path / "short.csv").write_text("seconds,bandwidth\n0,20Mbps\n0.001,10Mbps\n")
-    assert said in refused("simulate", plans / "split.json", "--cluster", "cluster.yaml", *options)
+    assert said in refusal("simulate", plans / "split.json", "--cluster", "cluster.yaml", *options)
 
 
-def test_compare_refuses_what_nobody_meets(refused, tmp_path, chain):
+def test_compare_refuses_what_nobody_meets(refusal, tmp_path, chain):
     (tmp_path / "cluster.yaml").write_text(CLUSTER)
     compare = ("compare", chain, "--cluster", "cluster.yaml", "--planners", "whole")
-    assert "computing alone takes" in refused(*compare, "--deadline", "0.5")
-    assert "give --deadline MS too" in refused(*compare, "--trials", "10")
-    assert "is not known" in refused(*compare, "--channel", "fog(9)")
+    assert "computing alone takes" in refusal(*compare, "--deadline", "0.5")
+    assert "give --deadline MS too" in refusal(*compare, "--trials", "10")
+    assert "is not known" in refusal(*compare, "--channel", "fog(9)")
 
 
 @pytest.mark.slow

@@ -121,10 +121,10 @@ def test_the_same_in_python(plans, tmp_path, report):
     assert found.latencies == (pytest.approx(said["latency_ms"] / 1e3),)
 
 
-def test_what_does_not_fit_is_refused_in_one_line(refused, plans, tmp_path):
+def test_what_does_not_fit_is_refused_in_one_line(refusal, plans, tmp_path):
     def line(text: str, plan: str = "split.json", *options: object) -> str:
         (tmp_path / "c.yaml").write_text(text)
-        return refused("simulate", plans / plan, "--cluster", "c.yaml", *options)
+        return refusal("simulate", plans / plan, "--cluster", "c.yaml", *options)
 
     assert "uses device 'b', which this cluster lacks; plan again" in line(cluster_text(names="a"))
     assert "no such" in line(cluster_text(), "nowhere.json").lower()

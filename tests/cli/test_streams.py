@@ -59,15 +59,15 @@ def test_results_of_a_simulated_stream_follow_sooner_than_one_takes(swath, pipel
     assert "4 in flight" in said and "one every" in said
 
 
-def test_options_of_a_stream_that_do_not_go_together(refused, pipeline):
+def test_options_of_a_stream_that_do_not_go_together(refusal, pipeline):
     def line(*options):
-        return refused("simulate", "halves.json", "--cluster", "c.yaml", *options)
+        return refusal("simulate", "halves.json", "--cluster", "c.yaml", *options)
 
     assert "give one" in line("--stream", 2, "--every", 5)
     assert "--requests 8 is too few to see 4 in flight; give more than 8" in line(
         "--stream", 4, "--requests", 8
     )
-    assert "--stream" in refused("run", MODEL, "--stream", 0)
+    assert "--stream" in refusal("run", MODEL, "--stream", 0)
 
 
 def test_a_stream_for_real_stands_beside_what_was_predicted(swath):

@@ -154,15 +154,15 @@ def test_a_cluster_of_dask_computes_the_same(swath, marked, tmp_path, eventually
         (["-o", "t.csv", "--backend", "spark"], "'dask'"),
     ],
 )
-def test_refused_in_one_line(refused, tmp_path, arguments, said):
-    assert said in refused("sweep", *GRID, *arguments)
+def test_refused_in_one_line(refusal, tmp_path, arguments, said):
+    assert said in refusal("sweep", *GRID, *arguments)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_has_to_be_said(refused):
+def test_a_cluster_has_to_be_said(refusal):
     asked = ("sweep", "--models", SMALL, "-o", "t.csv")
-    assert "give --devices and --rates, or --clusters" in refused(*asked)
-    assert "--rates is missing" in refused(*asked, "--devices", "1,2")
+    assert "give --devices and --rates, or --clusters" in refusal(*asked)
+    assert "--rates is missing" in refusal(*asked, "--devices", "1,2")
 
 
 def test_a_file_that_no_sweep_wrote_is_left_alone(refused, tmp_path):

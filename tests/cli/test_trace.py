@@ -41,6 +41,6 @@ def test_without_it_the_key_is_there(swath):
 @pytest.mark.parametrize(
     ("name", "reason"), [("t.txt", ".json (opens in Perfetto)"), ("no/t.json", "no folder 'no'")]
 )
-def test_another_name_is_refused_before_any_work(refused, name, reason):
+def test_another_name_is_refused_before_any_work(refusal, name, reason):
     # The model's name is wrong too, which would come to light with the first work.
-    assert reason in refused("run", "zoo:no-such-model", "--trace", name)
+    assert reason in refusal("run", "zoo:no-such-model", "--trace", name)

@@ -27,7 +27,7 @@ from swath.plan.plan import Plan
 from swath.planners.auto.bettering import Candidate, Judge, bettered
 from swath.planners.auto.reliable import most_reliable
 from swath.planners.auto.searching import Result, Search
-from swath.planners.auto.subsets import candidate_splits
+from swath.planners.auto.subsets import FEW_NODES, candidate_splits
 from swath.planners.building.assembling import reduction_splits
 from swath.planners.building.fusing import Segment
 from swath.planners.building.layouts import Split
@@ -50,6 +50,10 @@ latency, which the search does not know, where memory is scarce, and where it fi
 _AMONG_FEW, _FEW = ("even", "iop"), 4
 """Planners whose plans are looked at where at most so many devices compute: that is soon done, and
 of few devices one that waits costs most, so that what the search estimates matters most."""
+
+_OF_FEW = ("even", "deepslicing")
+"""Planners whose plans are looked at for networks of few nodes, where they are soon done among any
+number of devices: which number of them divides the rows may decide."""
 
 _IN_LITTLE = ("iop",)
 """Planners whose plans are looked at where memory is limited: split by input channels, not even the
@@ -113,6 +117,8 @@ def _others(problem: Problem, asks_all: bool) -> Iterator[Plan]:
     asked = {*_ALWAYS}
     if len(workers) <= _FEW:
         asked |= {*_AMONG_FEW}
+    if len(problem.graph.nodes) <= FEW_NODES:
+        asked |= {*_OF_FEW}
     if any(device.memory is not None for device in workers):
         asked |= {*_IN_LITTLE}
     for info in known_planners():

@@ -10,7 +10,7 @@ from swath.graph.graph import Graph
 from swath.planners.building.layouts import Mode, Split
 
 _ALL_ORDERS = 3
-_FEW_NODES = 24
+FEW_NODES = 24
 """So many devices or fewer, for so many nodes or fewer: every order of every subset."""
 
 _ALL_SUBSETS = 4
@@ -30,7 +30,7 @@ def candidate_splits(graph: Graph, costs: Costs) -> tuple[Split, ...]:
     alone = dict.fromkeys(name for order in ranked for name in order[:_SINGLES])
     seconds = {name: _seconds(graph, costs, name) for name in ranked[0]}
     weights = [{name: 1 / computing for name, (computing, _) in seconds.items()}]
-    if len(graph.nodes) <= _FEW_NODES:  # In a longer network inputs and outputs matter little.
+    if len(graph.nodes) <= FEW_NODES:  # In a longer network inputs and outputs matter little.
         weights.append({name: 1 / sum(both) for name, both in seconds.items()})
     shared = (
         Split(mode, group, _relative([by_device[name] for name in group]))
@@ -75,7 +75,7 @@ def _groups(
 ) -> Iterator[tuple[str, ...]]:
     """Subsets of several devices, in the order of their places on the map."""
     names = tuple(device.name for device in costs.cluster.workers)
-    is_short = len(graph.nodes) <= _FEW_NODES
+    is_short = len(graph.nodes) <= FEW_NODES
     if len(names) <= _ALL_ORDERS and is_short:
         for count in range(2, len(names) + 1):
             yield from itertools.permutations(names, count)
