@@ -1,7 +1,8 @@
 """Brute force over ways to offload: the referee of `mw` and `psomw`.
 
 The optimum among all ways of their space: any block, any number of paths up to the most, every path
-cut anywhere and on any server, in any order, the rest of the network computed by anyone. How long
+cut anywhere and on any server, in any order, the rest of the network computed by anyone, nothing
+computed by the source that nobody waits for (`swath.planners.methods.offload.bounds`). How long
 each takes is what `swath.planners.methods.offload.timing` says, as it is for the others. Cuts and
 servers are chosen path after path; what cannot be sooner than the best way so far is left out, and
 so changes nothing: no way is over before the source has computed, the links have carried and the
@@ -19,18 +20,14 @@ import numpy as np
 
 from swath.errors import PlanError
 from swath.plan.plan import Plan
-from swath.planners.methods.offload.bounds import bounds_of, means
+from swath.planners.methods.offload.bounds import Least, besides, bounds_of, least_of, means
 from swath.planners.methods.offload.parties import SOURCE
 from swath.planners.methods.offload.psomw import swarmed
-from swath.planners.methods.offload.setting import Setting, checked_number, offloaded
-from swath.planners.methods.offload.timing import Least
+from swath.planners.methods.offload.setting import SURE, Setting, checked_number, offloaded
 from swath.planners.methods.offload.ways import Ways, chunks
 from swath.planners.registry import Problem
 
 LIMIT = 300_000
-
-_SURE = 1 - 1e-9
-"""What is not sooner by more than rounding is not sooner."""
 
 _AT_ONCE = 4096
 """Rows that are worked out together."""
@@ -76,16 +73,18 @@ class _Referee:
         setting = self._setting
         choices = setting.choices(np.arange(setting.ends[block] + 1))
         alike = self._ways(block, count, rest, np.repeat(choices[:, None], count, axis=1))
-        least = setting.timing.least(alike)
-        besides = float(setting.timing.besides(alike)[0])
-        for chosen in self._promising(least, count, besides):
+        least = least_of(setting.timing, alike)
+        around = float(besides(setting.timing, alike)[0])
+        for chosen in self._promising(least, count, around):
             found = least.of(chosen, np.arange(count))
-            bounds = bounds_of(found, setting.parties.servers) + besides
+            bounds = bounds_of(found, setting.parties.servers) + around
             for rows in chunks(np.argsort(bounds, kind="stable"), _AT_ONCE):
-                rows = rows[bounds[rows] < self.seconds * _SURE]
+                rows = rows[bounds[rows] < self.seconds * SURE]
                 if len(rows):
-                    self._time(self._ways(block, count, rest, choices[chosen[rows]]))
-            left = chosen[bounds < self.seconds * _SURE]
+                    self._time(
+                        setting.ordered(self._ways(block, count, rest, choices[chosen[rows]]))
+                    )
+            left = chosen[bounds < self.seconds * SURE]
             if count > 1:
                 self._orders(self._ways(block, count, rest, choices[left]), count)
 
@@ -118,21 +117,21 @@ class _Referee:
         rows, most = len(choices), self._setting.most
         padded = np.zeros((rows, most, 2), dtype=int)
         padded[:, :count] = choices
-        return self._setting.ways(
+        return self._setting.in_turn(
             np.full(rows, block), np.full(rows, count), np.full(rows, rest),
             padded[:, :, 0], padded[:, :, 1],
         )  # fmt: skip
 
     # What cannot be sooner
 
-    def _promising(self, least: Least, count: int, besides: float) -> Iterator[np.ndarray]:
+    def _promising(self, least: Least, count: int, around: float) -> Iterator[np.ndarray]:
         """Choices (rows of ``least``) by row and path that may be sooner than the best way."""
         parties = self._setting.parties
         machines = least.machines(parties.servers, parties.is_radio)[:, :count].swapaxes(0, 1)
         weights = means(machines.shape[2])
         weighed = machines @ weights.T
         later = np.cumsum(weighed.min(1)[::-1], axis=0)[::-1]
-        later = np.concatenate([later[1:], np.zeros((1, len(weights)))]) + besides
+        later = np.concatenate([later[1:], np.zeros((1, len(weights)))]) + around
         yield from self._continued(
             np.zeros((1, 0), dtype=int), np.zeros((1, len(weights))), weighed, later
         )
@@ -148,7 +147,7 @@ class _Referee:
         for rows in chunks(np.arange(len(begun)), max(1, _AT_ONCE // options)):
             self._count(len(rows) * options)
             total = spent[rows][:, None] + weighed[path][None]
-            kept = np.argwhere((total + later[path]).max(2) < self.seconds * _SURE)
+            kept = np.argwhere((total + later[path]).max(2) < self.seconds * SURE)
             if len(kept):
                 longer = np.column_stack([begun[rows[kept[:, 0]]], kept[:, 1]])
                 yield from self._continued(longer, total[kept[:, 0], kept[:, 1]], weighed, later)

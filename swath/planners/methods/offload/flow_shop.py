@@ -1,13 +1,16 @@
 """The flow shop: jobs pass the same machines one after the other, each machine does one at a time.
 
-Every offloaded path is such a job: computed here, sent, computed on a server. Arrays are of
-seconds, by row (many schedules at once) and by job.
+Every offloaded path is such a job: computed here, sent, computed on a server. Jobs of one sort are
+not begun here, their server is shown what there is: all of that is sent in one message, from the
+first moment on, and shares the link with what other jobs send. Arrays are of seconds, by row (many
+schedules at once) and by job.
 
 Johnson: Optimal two- and three-stage production schedules with setup times included (1954), for two
 machines. *Minimising waiting* is the order of Li, Wang, Zhou, Duan, Wu (GLOBECOM 2022), of which
 only the name and the aim are known. Reconstructed: job after job, the one is appended that lets the
 busiest machine wait least, Johnson's rule on the sums of neighbouring stages deciding between
-equals. Where that rule by itself, on the sums or on two of the stages, is sooner, it is taken.
+equals. Where that rule by itself, on the sums or on two of the stages, is sooner, it is taken. What
+is shown takes its turn when it has come.
 """
 
 from __future__ import annotations
@@ -17,16 +20,12 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def makespan(stages: Sequence[np.ndarray]) -> np.ndarray:
+def makespan(
+    local: np.ndarray, uplink: np.ndarray, server: np.ndarray, is_shown: np.ndarray
+) -> np.ndarray:
     """Seconds until the last job has left the last machine, by row: jobs go through all machines
-    in the order in which they stand. ``stages``: seconds by row and job, machine by machine."""
-    rows, jobs = stages[0].shape
-    free = [np.zeros(rows) for _ in stages]
-    for job in range(jobs):
-        done = np.zeros(rows)
-        for machine, seconds in enumerate(stages):
-            free[machine] = done = np.maximum(free[machine], done) + seconds[:, job]
-    return free[-1]
+    in the order in which they stand."""
+    return _served(_arrived(local, uplink, is_shown), server)
 
 
 def johnson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -38,25 +37,63 @@ def johnson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def minimising_waiting(
-    local: np.ndarray, uplink: np.ndarray, server: np.ndarray, jobs: np.ndarray
-) -> np.ndarray:
+    local: np.ndarray, uplink: np.ndarray, server: np.ndarray, is_shown: np.ndarray,
+    jobs: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     """The order of each row's first ``jobs`` jobs through three machines; the others come last.
     With nothing to do on the first or on the last machine it is Johnson's, and so the best."""
-    is_absent = np.arange(local.shape[1]) >= jobs[:, None]
-    local, uplink, server = (
-        np.where(is_absent, 0.0, seconds) for seconds in (local, uplink, server)
-    )
+    rows, most = local.shape
+    is_absent = np.arange(most) >= jobs[:, None]
+    stages = [np.where(is_absent, 0.0, seconds) for seconds in (local, uplink, server)]
+    local, uplink, server = stages
     pairs = ((local, uplink), (uplink, server), (local + uplink, uplink + server))
     orders = [_absent_last(johnson(*pair), is_absent) for pair in pairs]
     ranks = np.argsort(orders[-1], axis=1)
-    orders.append(_least_waiting((local, uplink, server), ranks, is_absent))
-    every = np.array(orders)
-    stages = [
-        np.take_along_axis(seconds[None], every, 2).reshape(-1, local.shape[1])
-        for seconds in (local, uplink, server)
-    ]
-    soonest = makespan(stages).reshape(len(orders), -1).argmin(0)
-    return np.asarray(every[soonest, np.arange(len(local))])
+    orders.append(_least_waiting(stages, ranks, is_absent))
+    every = np.concatenate(orders)
+    local, uplink, server, shown = (
+        np.take_along_axis(np.tile(values, (len(orders), 1)), every, 1)
+        for values in (*stages, is_shown & ~is_absent)
+    )
+    arrived = _arrived(local, uplink, shown)
+    turns = np.argsort(
+        np.where(np.arange(most) < np.tile(jobs, len(orders))[:, None], arrived, np.inf),
+        axis=1, kind="stable",
+    )  # fmt: skip
+    spans = _served(*(np.take_along_axis(values, turns, 1) for values in (arrived, server)))
+    soonest = spans.reshape(len(orders), rows).argmin(0) * rows + np.arange(rows)
+    return np.take_along_axis(every[soonest], turns[soonest], 1)
+
+
+def _arrived(local: np.ndarray, uplink: np.ndarray, is_shown: np.ndarray) -> np.ndarray:
+    """When each job has come to the last machine. What is shown has come when all of it has."""
+    arrived = np.empty_like(local)
+    rows, jobs = local.shape
+    left = np.where(is_shown, uplink, 0.0).sum(1)
+    come = np.where(left > 0, np.inf, 0.0)
+    computed, sent = np.zeros(rows), np.zeros(rows)
+    for job in range(jobs):
+        is_sent = ~is_shown[:, job]
+        computed = computed + np.where(is_sent, local[:, job], 0.0)
+        begins = np.where(is_sent, np.maximum(sent, computed), sent)
+        # What is shown has the link for itself until then, and half of it from then on.
+        come = np.where(left <= begins - sent, np.minimum(come, sent + left), come)
+        left = np.maximum(left - (begins - sent), 0.0)
+        shared = np.where(is_sent, np.minimum(uplink[:, job], left), 0.0)
+        come = np.where(is_sent & (left <= shared), np.minimum(come, begins + 2 * left), come)
+        left = left - shared
+        sent = np.where(is_sent, begins + uplink[:, job] + shared, sent)
+        arrived[:, job] = sent
+    come = np.minimum(come, sent + left)
+    return np.where(is_shown, come[:, None], arrived)
+
+
+def _served(arrived: np.ndarray, server: np.ndarray) -> np.ndarray:
+    """When the last machine has done all jobs."""
+    done = np.zeros(len(arrived))
+    for job in range(arrived.shape[1]):
+        done = np.maximum(done, arrived[:, job]) + server[:, job]
+    return done
 
 
 def _absent_last(order: np.ndarray, is_absent: np.ndarray) -> np.ndarray:

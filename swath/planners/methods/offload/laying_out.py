@@ -9,7 +9,7 @@ from swath.graph.graph import Graph
 from swath.ops import Region
 from swath.plan.plan import Plan, PlanDevice, Stage, Tile
 from swath.planners.building.layouts import Layouts, Split
-from swath.planners.methods.offload.paths import Blocks
+from swath.planners.methods.offload.blocks import Blocks
 from swath.planners.methods.offload.ways import Ways
 from swath.planners.registry import Problem
 

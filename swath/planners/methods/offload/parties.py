@@ -62,6 +62,11 @@ class Parties:
         """How many there are."""
         return len(self.names) - 1
 
+    @property
+    def uplinks(self) -> np.ndarray:
+        """Bytes/s from the source, by receiver, where nothing else is sent."""
+        return np.asarray(np.minimum(self.rates[SOURCE], self.out))
+
 
 def check_servers(problem: Problem) -> None:
     """Raises PlanError where nobody besides the source computes, or nothing gets to a server."""

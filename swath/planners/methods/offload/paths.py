@@ -1,9 +1,8 @@
 """What the paths through a fused block take, for all blocks and cuts at once.
 
 A block is all that lies before a cut (its end); it is cut into up to so many paths of equal rows
-of what it hands on. One walk back through the network, a few lookups per operator
-(`swath.planners.building.tables`), gives what each path of each block computes before every cut,
-and which strips it needs there. Each number of paths has a column for every path.
+of what it hands on. One walk back (`swath.planners.methods.offload.walk`) gives what each path of
+each block computes before every cut, and which strips it needs there.
 """
 
 from __future__ import annotations
@@ -13,92 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from swath.graph.graph import Graph
-from swath.ops import RANDOM_OPERATORS, split_evenly
 from swath.plan.order import memory_orders
 from swath.plan.plan import Plan, Tile
 from swath.plan.runs import contiguous_runs
-from swath.planners.building.fusing import candidate_cuts
-from swath.planners.building.layouts import Layouts
-from swath.planners.building.strips import Ends
-from swath.planners.building.survey import maps_end
 from swath.planners.building.tables import Tables
+from swath.planners.methods.offload.blocks import Blocks
+from swath.planners.methods.offload.walk import Needed, Walk
 from swath.planners.registry import Problem
-
-MOST_CROSSING = 4
-"""Tensors that may cross a cut; paths that are cut where more do would have that much to send."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """Where a network may be cut and what may be fused. ``cuts``: node positions; ``ends``: by
-    block, its end's place among them; ``paths``: by block, how many it may be cut into at most."""
-
-    cuts: tuple[int, ...]
-    ends: np.ndarray
-    paths: np.ndarray
-
-    @property
-    def positions(self) -> np.ndarray:
-        """By block, the node position of its end."""
-        return np.asarray(np.array(self.cuts)[self.ends])
-
-    @property
-    def columns(self) -> int:
-        return int(column(self.paths.max() + 1))
-
-
-def column(paths: np.ndarray) -> np.ndarray:
-    """Where the columns of so many paths begin."""
-    return np.asarray(paths * (paths - 1) // 2)
-
-
-def blocks_of(layouts: Layouts, most: int) -> Blocks:
-    """All blocks of a network, the last one all of it; where a block has fewer rows than ``most``
-    or draws random numbers, it is cut into fewer paths."""
-    graph = layouts.graph
-    cuts = tuple(
-        cut
-        for cut in candidate_cuts(graph)
-        if cut == len(graph.nodes) or len(crossing(graph, cut)) <= MOST_CROSSING
-    )
-    end = maps_end(graph, cuts)
-    is_random = any(node.type in RANDOM_OPERATORS for node in graph.nodes)
-    found = {
-        place: min(1 if is_random else most, rows_of(layouts, cut))
-        for place, cut in enumerate(cuts)
-        if 0 < cut <= end
-    }
-    last = len(cuts) - 1
-    found[last] = max(1, found.get(last, 0))
-    places = [place for place, paths in found.items() if paths]
-    return Blocks(cuts, np.array(places), np.array([found[place] for place in places]))
-
-
-def crossing(graph: Graph, cut: int) -> tuple[str, ...]:
-    """Tensors that are made before a cut and read behind it, or outputs."""
-    return tuple(
-        name
-        for name, producer in graph.producers.items()
-        if producer < cut and _last_reader(graph, name) >= cut
-    )
-
-
-def rows_of(layouts: Layouts, cut: int) -> int:
-    """Rows of the lowest map that crosses a cut; 0 where none does."""
-    graph = layouts.graph
-    rows = [
-        shape[2]
-        for name, shape in ((name, graph.tensors[name].shape) for name in crossing(graph, cut))
-        if shape is not None and len(shape) == 4 and layouts.axis(name, "rows") == 2
-    ]
-    return min(rows, default=0)
-
-
-def _last_reader(graph: Graph, name: str) -> int:
-    if name in graph.outputs:
-        return len(graph.nodes)
-    return max(graph.consumers.get(name, ()), default=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,25 +47,24 @@ class Paths:
 
 def paths_of(problem: Problem, tables: Tables, blocks: Blocks) -> Paths:
     """The paths of all blocks."""
-    walk = _Walk(tables, blocks)
-    found: dict[int, dict[str, _Strips]] = {}
-    count = len(blocks.cuts)
+    walk = Walk(tables, blocks)
+    found: dict[int, dict[str, Needed]] = {}
     kinds = int(tables.kinds.max()) + 1
-    seconds = np.zeros((kinds, count, len(blocks.ends), blocks.columns))
-    for place in range(count - 1, -1, -1):
+    seconds = np.zeros((kinds, *blocks.shape))
+    for place in range(blocks.last, -1, -1):
         found[place] = walk.needed(blocks.cuts[place])
         if place:
             seconds[:, place] = walk.back(blocks.cuts[place], blocks.cuts[place - 1])
-    slots = _slots([found[place] for place in range(count)])
+    slots = _slots([found[place] for place in range(len(blocks.cuts))])
     graph = tables.graph
     as_they_lie = _sent_as_they_lie(problem, tables, slots)
     numbers = {name: number for number, name in enumerate(slots)}
     items = max(slots.values(), default=0) + 1
-    shape = (items, count, len(blocks.ends), blocks.columns)
+    shape = (items, *blocks.shape)
     lo, hi = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     is_read = np.zeros(shape, dtype=bool)
-    tensor = np.full((items, count), -1)
-    entry_bytes = np.zeros((items, count))
+    tensor = np.full((items, len(blocks.cuts)), -1)
+    entry_bytes = np.zeros((items, len(blocks.cuts)))
     for place, needed in found.items():
         for name, strips in needed.items():
             item = slots[name]
@@ -161,92 +80,7 @@ def paths_of(problem: Problem, tables: Tables, blocks: Blocks) -> Paths:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Strips:
-    """Strips of one tensor at one cut."""
-
-    ends: Ends
-    is_read: np.ndarray
-
-
-class _Walk:
-    """The walk back from the ends of all blocks."""
-
-    def __init__(self, tables: Tables, blocks: Blocks) -> None:
-        self._tables = tables
-        self._graph = tables.graph
-        self._positions = blocks.positions
-        self._most = int(blocks.paths.max())
-        self._shape = (len(blocks.ends), blocks.columns)
-        self._kinds = int(tables.kinds.max()) + 1
-        self._needs: dict[str, Ends] = {}
-
-    def needed(self, cut: int) -> dict[str, _Strips]:
-        """What paths that are cut here have made: what they need behind the cut, and their shares
-        of what is needed only behind the block."""
-        inputs = [name for name in self._needs if name in self._graph.inputs]
-        found = {name: _Strips(self._needs[name], self._needs[name].sizes > 0) for name in inputs}
-        for name in crossing(self._graph, cut):
-            own = self._own(name)
-            need = self._needs.get(name)
-            is_read = np.zeros(self._shape, dtype=bool) if need is None else need.sizes > 0
-            if need is not None:
-                own = Ends(np.where(is_read, need.lo, own.lo), np.where(is_read, need.hi, own.hi))
-            found[name] = _Strips(own, is_read)
-        return found
-
-    def back(self, stop: int, start: int) -> np.ndarray:
-        """Seconds of CPU of the nodes from ``start`` on and before ``stop``, by kind."""
-        seconds = np.zeros((self._kinds, *self._shape))
-        for position in range(stop - 1, start - 1, -1):
-            for name in self._graph.nodes[position].outputs:
-                if name:
-                    seconds += self._visit(position, name)
-        return seconds
-
-    def _visit(self, position: int, name: str) -> np.ndarray:
-        tables, needs = self._tables, self._needs
-        wanted = self._own(name)
-        if name in needs:
-            wanted = wanted.hull(needs.pop(name))
-        table = tables.table(name, "rows")
-        for read, first, after in zip(
-            tables.followed(position), table.first, table.after, strict=True
-        ):
-            lo, hi = first[wanted.lo], after[wanted.hi]
-            is_empty = lo >= hi
-            ends = Ends(
-                np.where(is_empty, tables.extent(read, "rows"), lo), np.where(is_empty, 0, hi)
-            )
-            needs[read] = needs[read].hull(ends) if read in needs else ends
-        return np.asarray(tables.seconds(name, "rows")[:, wanted.sizes])
-
-    def _own(self, name: str) -> Ends:
-        """The share of each path in what its block hands on."""
-        tables, graph = self._tables, self._graph
-        extent = tables.extent(name, "rows")
-        lo = np.full(self._shape, extent)
-        hi = np.zeros(self._shape, dtype=int)
-        crosses = (self._positions > graph.producers[name]) & (
-            self._positions <= _last_reader(graph, name)
-        )
-        if crosses.any():
-            shares = self._shares(extent, tables.axis(name, "rows") is None)
-            lo[crosses], hi[crosses] = shares[:, 0], shares[:, 1]
-        return Ends(lo, hi)
-
-    def _shares(self, extent: int, is_whole: bool) -> np.ndarray:
-        """(first, after the last) by column; what cannot be cut is the first path's."""
-        found: list[tuple[int, int]] = []
-        for paths in range(1, self._most + 1):
-            if is_whole:
-                found += [(0, 1), *[(extent, 0)] * (paths - 1)]
-            else:
-                found += [(a, b) if a < b else (extent, 0) for a, b in split_evenly(extent, paths)]
-        return np.array(found)
-
-
-def _slots(found: Sequence[dict[str, _Strips]]) -> dict[str, int]:
+def _slots(found: Sequence[dict[str, Needed]]) -> dict[str, int]:
     """An item for each tensor: the same at all cuts that it crosses, no two at one cut alike."""
     slots: dict[str, int] = {}
     for needed in found:

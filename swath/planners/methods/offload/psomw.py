@@ -9,8 +9,8 @@ scheduling of the paths and where each is cut, and avoids invalid solutions; wit
 force. Reconstructed: all of how. A particle is a point of a unit cube: which block, how many
 paths, and for each path its cut and its server. Every point stands for a valid way; minimising
 waiting orders its paths, and the rest of the network is computed where that is soonest. A part of
-the swarm begins with what `mw` and the best single cuts give, the rest anywhere; the best particles
-that were ever met are bettered at the end, by single changes and in pairs of paths.
+the swarm begins with what `mw` finds, the rest anywhere; the best ways of either, each of another
+block or number of paths, are bettered at the end, by single changes and in pairs of paths.
 Otherwise as `mw`, beside this file.
 """
 
@@ -19,7 +19,8 @@ from __future__ import annotations
 import numpy as np
 
 from swath.plan.plan import Plan
-from swath.planners.methods.offload.searching import firsts, in_pairs, polished, waiting_least
+from swath.planners.methods.offload.polishing import in_pairs, polished
+from swath.planners.methods.offload.searching import firsts, improved, waiting_least
 from swath.planners.methods.offload.setting import Setting, checked_number, offloaded
 from swath.planners.methods.offload.ways import Ways, joined
 from swath.planners.registry import Problem
@@ -33,11 +34,11 @@ _INERTIA = (0.9, 0.4)
 _PULL = 1.7
 """Towards the particle's own best, and the swarm's."""
 
-_POLISHED = 6
-"""Particles that are bettered at the end, no two of one block and number of paths."""
+_BETTERED = 24
+"""Ways that are bettered at the end, no two of one block and number of paths."""
 
-_PAIRED = 2
-"""Of these, those whose paths are changed in pairs too."""
+_POLISHED = 8
+"""Of these, those that single changes are made to before their paths are changed in pairs."""
 
 
 class Psomw:
@@ -55,52 +56,56 @@ class Psomw:
 
 def swarmed(setting: Setting, seed: int) -> tuple[float, Ways]:
     """(seconds, way) that the swarm finds."""
+    begun_seconds, begun = waiting_least(setting)
+    met_seconds, met = _flown(setting, begun, seed)
+    seconds, ways = np.concatenate([begun_seconds, met_seconds]), joined([begun, met])
+    rows = firsts(ways, np.argsort(seconds, kind="stable"), _BETTERED)
+    found = [(float(seconds[row]), ways.take([row])) for row in rows]
+    found[:_POLISHED] = [polished(setting, *each) for each in found[:_POLISHED]]
+    best = min(found, key=lambda each: each[0])
+    for _, way in found:
+        best = in_pairs(setting, best, way)
+    return best
+
+
+def _flown(setting: Setting, begun: Ways, seed: int) -> tuple[np.ndarray, Ways]:
+    """(seconds, ways) of the best that each particle has met, half of them beginning with the first
+    of ``begun``."""
     generator = np.random.default_rng(seed)
-    begun = joined([waiting_least(setting)[1], _best_single_cuts(setting)])
     places = generator.random((SWARM, 2 + 2 * setting.most))
     known = min(len(begun), SWARM // 2)
     places[:known] = _encoded(setting, begun.take(range(known)))
     velocity = generator.uniform(-0.2, 0.2, places.shape)
-    seconds, ways = _decoded(setting, places)
-    best_places, best_seconds, best_ways = places, seconds, ways
+    nothing = np.full(SWARM, np.inf), begun.take([0] * SWARM)
+    best_places, (seconds, ways) = places, _met(setting, *nothing, places)
     stale = 0
     for inertia in np.linspace(*_INERTIA, ROUNDS):
-        leader = best_places[np.argmin(best_seconds)]
+        leader = best_places[np.argmin(seconds)]
         own, common = generator.random((2, *places.shape)) * _PULL
         velocity = inertia * velocity + own * (best_places - places) + common * (leader - places)
         places = np.clip(places + velocity, 0.0, 1.0)
-        seconds, ways = _decoded(setting, places)
-        stale = 0 if seconds.min() < best_seconds.min() else stale + 1
-        is_better = seconds < best_seconds
-        rows = np.where(is_better, SWARM, 0) + np.arange(SWARM)
-        best_ways = joined([best_ways, ways]).take(rows)
-        best_places = np.where(is_better[:, None], places, best_places)
-        best_seconds = np.minimum(seconds, best_seconds)
+        before = seconds
+        seconds, ways = _met(setting, seconds, ways, places)
+        best_places = np.where((seconds < before)[:, None], places, best_places)
+        stale = 0 if seconds.min() < before.min() else stale + 1
         if stale == STALE:
             break
-    tried = firsts(best_ways, np.argsort(best_seconds, kind="stable"), _POLISHED)
-    found = [polished(setting, best_ways.take([row])) for row in tried]
-    found.sort(key=lambda each: each[0])
-    return min((in_pairs(setting, way) for _, way in found[:_PAIRED]), key=lambda each: each[0])
+    return seconds, ways
 
 
-def _best_single_cuts(setting: Setting) -> Ways:
-    ways = setting.unfused()
-    return ways.take(np.argsort(setting.seconds(ways), kind="stable")[:4])
-
-
-def _decoded(setting: Setting, places: np.ndarray) -> tuple[np.ndarray, Ways]:
-    """(seconds, ways) of particles, each with the rest computed where it is soonest."""
+def _met(
+    setting: Setting, seconds: np.ndarray, ways: Ways, places: np.ndarray
+) -> tuple[np.ndarray, Ways]:
+    """(seconds, ways) of the best that each particle has met, now that it is here, the rest being
+    computed where it is soonest."""
     most = setting.most
     block = _numbered(places[:, 0], len(setting.ends))
     paths = 1 + _numbered(places[:, 1], setting.blocks.paths[block])
     cut = _numbered(places[:, 2 : 2 + most], setting.ends[block][:, None] + 1)
     server = _numbered(places[:, 2 + most :], max(1, setting.parties.servers))
-    ways = setting.with_rests(block, paths, cut, server)
-    seconds = setting.seconds(ways).reshape(len(places), -1)
-    best = seconds.argmin(1)
-    every = np.arange(len(places))
-    return seconds[every, best], ways.take(every * seconds.shape[1] + best)
+    tried = setting.with_rests(block, paths, cut, server)
+    particle = np.repeat(np.arange(len(places)), len(setting.rests))
+    return improved(setting, seconds, ways, tried, particle)
 
 
 def _encoded(setting: Setting, ways: Ways) -> np.ndarray:

@@ -14,6 +14,8 @@ from swath.planners.building.fitting import fitting_of
 from swath.planners.building.layouts import Layouts
 from swath.planners.building.tables import Tables
 from swath.planners.building.weighing import span_seconds
+from swath.planners.methods.offload.blocks import Blocks, blocks_of
+from swath.planners.methods.offload.bounds import soonest_ends
 from swath.planners.methods.offload.flow_shop import minimising_waiting
 from swath.planners.methods.offload.laying_out import plan_of
 from swath.planners.methods.offload.parties import (
@@ -23,14 +25,20 @@ from swath.planners.methods.offload.parties import (
     of_use,
     parties_among,
 )
-from swath.planners.methods.offload.paths import Blocks, blocks_of, paths_of
-from swath.planners.methods.offload.timing import Timing
+from swath.planners.methods.offload.paths import paths_of
+from swath.planners.methods.offload.timing.loads import loads_of
+from swath.planners.methods.offload.timing.timing import Timing
 from swath.planners.methods.offload.ways import Ways, chunks
 from swath.planners.registry import Problem
 
 PATHS = 4
 """Paths at most, unless told otherwise; fewer where a block has fewer rows."""
 
+SURE = 1 - 1e-9
+"""What is not sooner by more than rounding is not sooner."""
+
+_BOUNDED_AT_ONCE = 2**15
+"""Ways whose bounds are told together."""
 
 _PAIRS_AT_ONCE = 2**24
 """Pairs of connections, of all ways that are timed together: what memory is needed for."""
@@ -53,7 +61,7 @@ class Setting:
             )
         self.timing = _timing(problem, self.layouts, self.blocks, self.parties)
         self.ends = self.blocks.ends
-        self.last = len(self.blocks.cuts) - 1
+        self.last = self.blocks.last
         self.is_all = self.ends == self.last
         servers = range(self.parties.servers)
         self.rests = np.array([*servers, SOURCE] if self.parties.computes else [*servers])
@@ -62,14 +70,13 @@ class Setting:
         """Until the result is there, by row."""
         at_once = max(1, _PAIRS_AT_ONCE // (1 + self.parties.servers) ** 2)
         some = (ways.take(rows) for rows in chunks(np.arange(len(ways)), at_once))
-        return np.concatenate([self.timing.seconds(each) for each in some])
+        return np.concatenate([np.zeros(0), *(self.timing.seconds(each) for each in some)])
 
     def in_turn(
         self, block: np.ndarray, paths: np.ndarray, rest: np.ndarray, cut: np.ndarray,
         server: np.ndarray,
     ) -> Ways:  # fmt: skip
         """These, path after path. Cuts are moved to where they may be."""
-        block = np.asarray(block)
         rest = np.where(self.is_all[block], SOURCE, rest)
         end = self.ends[block][:, None]
         # A camera sends all; where there is no server, nothing is sent.
@@ -78,25 +85,28 @@ class Setting:
         cut = np.clip(cut, low, high)
         natural = np.broadcast_to(np.arange(cut.shape[1]), cut.shape)
         server = np.broadcast_to(server, cut.shape)
-        return Ways(block, np.asarray(paths), rest, cut, server, natural)
+        return Ways(block, paths, rest, cut, server, natural)
 
-    def ways(
-        self, block: np.ndarray, paths: np.ndarray, rest: np.ndarray, cut: np.ndarray,
-        server: np.ndarray,
-    ) -> Ways:  # fmt: skip
+    def ordered(self, ways: Ways) -> Ways:
         """These, in the order that minimises waiting."""
-        found = self.in_turn(block, paths, rest, cut, server)
-        local, uplink, there = self.timing.jobs(found)
-        return replace(found, order=minimising_waiting(local, uplink, there, found.paths))
+        order = minimising_waiting(*self.timing.jobs(ways), ways.cut == 0, ways.paths)
+        return replace(ways, order=order)
 
     def with_rests(self, block: np.ndarray, paths: np.ndarray, cut: np.ndarray,
                    server: np.ndarray) -> Ways:  # fmt: skip
-        """These with every one who may compute the rest, in turn for each."""
+        """These, path after path, with every one who may compute the rest, in turn for each."""
         turns = len(self.rests)
-        return self.ways(
+        return self.in_turn(
             np.repeat(block, turns), np.repeat(paths, turns), np.tile(self.rests, len(block)),
             np.repeat(cut, turns, axis=0), np.repeat(server, turns, axis=0),
         )  # fmt: skip
+
+    def sooner(self, ways: Ways, than: np.ndarray | float) -> np.ndarray:
+        """Rows of those that may be over sooner, whatever the order of their paths."""
+        limits = np.broadcast_to(than * SURE, len(ways))
+        some = chunks(np.arange(len(ways)), _BOUNDED_AT_ONCE)
+        kept = [rows[soonest_ends(self.timing, ways.take(rows)) < limits[rows]] for rows in some]
+        return np.concatenate([np.zeros(0, dtype=int), *kept])
 
     def choices(self, cuts: np.ndarray) -> np.ndarray:
         """(cut, server) that a path may have, by row, if it may be cut there: a camera sends all,
@@ -111,7 +121,7 @@ class Setting:
         choices = self.choices(np.arange(self.last + 1))
         every = np.ones(len(choices), dtype=int)
         columns = np.ones((1, self.most), dtype=int)
-        return self.ways(
+        return self.in_turn(
             (len(self.ends) - 1) * every, every, SOURCE * every,
             choices[:, :1] * columns, choices[:, 1:] * columns,
         )  # fmt: skip
@@ -170,4 +180,5 @@ def _timing(problem: Problem, layouts: Layouts, blocks: Blocks, parties: Parties
     ])  # fmt: skip
     result = sum(graph.tensors[name].nbytes for name in dict.fromkeys(graph.outputs)
                  if name in graph.producers)  # fmt: skip
-    return Timing(paths_of(problem, tables, blocks), parties, kinds, rest, result)
+    paths = paths_of(problem, tables, blocks)
+    return Timing(paths, loads_of(paths, parties, kinds), parties, rest, result)

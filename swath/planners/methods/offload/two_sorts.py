@@ -7,26 +7,27 @@ longest way through it, without going through it, for every pair of sorts at onc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
+from swath.planners.methods.offload.bounds import Least, besides, least_of, means
 from swath.planners.methods.offload.parties import SOURCE
-from swath.planners.methods.offload.setting import Setting
+from swath.planners.methods.offload.setting import SURE, Setting
 from swath.planners.methods.offload.ways import Ways, chunks, joined
 
 _CHOICES = 64
 """Cuts and servers that paths of one sort may have, at most."""
 
 _BLOCKS = 64
-_OF_EACH = 3
-"""Ways of each block, number of paths and rest that are timed."""
+_AT_ONCE = 2**15
+"""Ways that are estimated together."""
 
-_TIMED = 256
-"""Ways that are timed in all, at most, for each end at which the first sort may lie."""
-
-_AT_ONCE = 2**18
-"""Ways that are estimated together: what memory is needed for."""
+_OF_EACH = 24
+"""Ways of each block, number of paths and rest that may be timed, for each end at which the first
+sort may lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,61 +54,75 @@ def choices_of(setting: Setting) -> np.ndarray:
 
 
 def promising(setting: Setting) -> tuple[np.ndarray, Ways]:
-    """(seconds, ways) of one path, and of paths of one or two sorts, that may be soon."""
+    """(seconds, ways) of one path, and of paths of one or two sorts that may be sooner."""
     single = setting.unfused()
-    found = [single]
-    choices = choices_of(setting)
-    groups = np.array([
-        (block, count, rest)
+    seconds = setting.seconds(single)
+    soonest = float(seconds.min())
+    found = [
+        ways
         for block in thinned(np.arange(len(setting.ends)), _BLOCKS)
-        for count in range(2, setting.blocks.paths[block] + 1)
-        for rest in ([SOURCE] if setting.is_all[block] else setting.rests)
-    ]).reshape(-1, 3)  # fmt: skip
-    if len(groups):
-        at_once = max(1, _AT_ONCE // len(choices))
-        parts = [_estimates(setting, some, choices) for some in chunks(groups, at_once)]
-        estimates, sorts = (np.concatenate(each) for each in zip(*parts, strict=True))
-        best = np.argsort(estimates, axis=None, kind="stable")[:_TIMED]
-        rows, places = np.unravel_index(best, estimates.shape)
-        block, count, rest = groups[rows].T
-        one, other, few = sorts[rows, places].T
-        paths = np.arange(setting.most)
-        for is_one in (paths < few[:, None], paths >= (count - few)[:, None]):
-            chosen = np.where(is_one[:, :, None], choices[one][:, None], choices[other][:, None])
-            found.append(setting.ways(block, count, rest, chosen[:, :, 0], chosen[:, :, 1]))
-    ways = joined(found)
-    return setting.seconds(ways), ways
-
-
-def _estimates(
-    setting: Setting, groups: np.ndarray, choices: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(seconds, (choice of the first paths, of the others, how many the first are)) of the best
-    few of each group, by group."""
-    block, count, rest = np.repeat(groups, len(choices), axis=0).T
-    columns = np.ones((1, setting.most), dtype=int)
-    cut, server = (np.tile(values, len(groups))[:, None] * columns for values in choices.T)
-    alike = setting.in_turn(block, count, rest, cut, server)
-    least = setting.timing.least(alike)
-    is_there = np.arange(setting.most) < count[:, None]
-    mean = [
-        (np.where(is_there, seconds, 0.0).sum(1) / count).reshape(len(groups), -1)
-        for seconds in (least.local, least.uplink, least.remote + least.back)
+        for ways in _of_block(setting, int(block), soonest)
     ]
-    besides = setting.timing.besides(alike).reshape(len(groups), -1)[:, 0]
-    seconds = np.full((len(groups), _OF_EACH), np.inf)
-    sorts = np.zeros((len(groups), _OF_EACH, 3), dtype=int)
-    for paths in np.unique(groups[:, 1]):
-        rows = np.flatnonzero(groups[:, 1] == paths)
-        few = np.arange(1, paths)
-        for row in rows:
-            spans = two_sorts(Sorts(*(each[row] for each in mean)), few, paths - few)
-            kept = min(_OF_EACH, spans.size)
-            best = np.argpartition(spans, kept - 1, axis=None)[:kept]
-            one, other, place = np.unravel_index(best, spans.shape)
-            seconds[row, :kept] = spans[one, other, place] + besides[row]
-            sorts[row, :kept] = np.column_stack([one, other, few[place]])
-    return seconds, sorts
+    if not found:
+        return seconds, single
+    fused = joined(found)
+    fused = setting.ordered(fused.take(setting.sooner(fused, soonest)))
+    return np.concatenate([seconds, setting.seconds(fused)]), joined([single, fused])
+
+
+def _of_block(setting: Setting, block: int, than: float) -> Iterator[Ways]:
+    """The most promising ways for each number of paths, and who computes the rest, with which any
+    may be sooner ``than`` so many seconds."""
+    choices = choices_of(setting)
+    rests = [SOURCE] if setting.is_all[block] else setting.rests
+    counts = range(2, setting.blocks.paths[block] + 1)
+    groups = np.array(list(product(counts, rests))).reshape(-1, 2)
+    for some in chunks(groups, max(1, _AT_ONCE // len(choices))):
+        yield from _of_groups(setting, block, some, choices, than)
+
+
+def _of_groups(
+    setting: Setting, block: int, groups: np.ndarray, choices: np.ndarray, than: float
+) -> Iterator[Ways]:
+    """``groups``: (number of paths, who computes the rest), ``choices``: (cut, server), by row."""
+    most = setting.most
+    shape = len(groups), len(choices)
+    count, rest = np.repeat(groups, len(choices), axis=0).T
+    cut, server = (
+        np.repeat(np.tile(each, len(groups))[:, None], most, axis=1) for each in choices.T
+    )
+    alike = setting.in_turn(np.full(len(count), block), count, rest, cut, server)
+    least = least_of(setting.timing, alike)
+    around = besides(setting.timing, alike).reshape(shape)[:, 0]
+    bounds = around + _bounds(setting, least, shape)
+    jobs = [
+        each.sum(1).reshape(shape) / groups[:, :1]
+        for each in (least.local, least.uplink, least.remote + least.back)
+    ]
+    paths = np.arange(most)
+    for group in np.flatnonzero(bounds < than * SURE):
+        count, rest = groups[group]
+        few = np.arange(1, count)
+        spans = two_sorts(Sorts(*(each[group] for each in jobs)), few, count - few)
+        best = np.argpartition(spans, min(_OF_EACH, spans.size) - 1, axis=None)[:_OF_EACH]
+        one, other, place = np.unravel_index(best, spans.shape)
+        first = few[place][:, None]
+        for is_one in (paths < first, paths >= count - first):
+            chosen = np.where(is_one[:, :, None], choices[one][:, None], choices[other][:, None])
+            every = np.ones(len(best), dtype=int)
+            yield setting.in_turn(
+                block * every, count * every, rest * every, chosen[:, :, 0], chosen[:, :, 1]
+            )
+
+
+def _bounds(setting: Setting, least: Least, shape: tuple[int, int]) -> np.ndarray:
+    """Seconds that paths take at least, by group, however each is cut and sent (``shape``: groups,
+    choices): the source, all links and all servers are taken for three machines."""
+    servers = max(1, setting.parties.servers)
+    links = 1 if setting.parties.is_radio else servers
+    machines = np.stack([least.local, least.uplink / links, least.remote / servers], axis=-1)
+    weighed = (machines @ means(machines.shape[-1]).T).reshape(*shape, setting.most, -1)
+    return np.asarray(weighed.min(1).sum(1).max(1))
 
 
 def two_sorts(jobs: Sorts, first: np.ndarray, then: np.ndarray) -> np.ndarray:
