@@ -111,13 +111,13 @@ def test_a_stream_takes_a_plan_for_each_batch(local):
     assert report.bit_exact
 
 
-def test_the_link_is_measured_between_requests_and_seldom(local):
+def test_the_link_is_measured_between_requests_and_seldom(local, monkeypatch):
     costs = local.costs()
     table = swath.api.choose_by_rate(GRAPH, costs, "neurosurgeon")
     rate = UplinkRate(local.coordinator, costs.cluster)
     assert rate() > 1e6
     asked = []
-    rate._asker.sent_here = lambda *arguments: asked.append(arguments)  # type: ignore[method-assign]
+    monkeypatch.setattr(rate._asker, "sent_here", lambda *arguments: asked.append(arguments))
     assert rate() > 1e6
     assert not asked, "it is too soon"
     report, channel = local.run_by_rate(GRAPH, table, repeat=3)
