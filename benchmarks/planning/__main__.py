@@ -3,8 +3,9 @@
     python -m benchmarks.planning [--grid [--part 1/8] [--again auto]] [--time [--series devices]]
 
 The grid is simulated: it may run beside other things, and goes on where it was stopped (its rows
-are kept in --table). Planning time is measured, and wants a machine with nothing else to do. The
-page is written from the files beside it: a line for each scenario, and every timing.
+are kept in --table, scenarios that are done beside the page). Planning time is measured, and wants
+a machine with nothing else to do. The page is written from the files beside it: a line for each
+scenario, and every timing.
 """
 
 from __future__ import annotations

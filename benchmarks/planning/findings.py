@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.planning.results import TIE, Result
+from benchmarks.planning.results import TIE, Result, present
 from benchmarks.planning.scenarios import BUDGET, planners, settings
 
 SLOWER, SAVED, SAVED_STRIVE = 0.005, 0.03, 0.15
@@ -19,10 +19,6 @@ counts."""
 WORST = 12
 BANDS = (0.0, 0.3, 0.5, COMPUTING, 0.9)
 """Of the share of computing, from where on."""
-
-
-def present(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
 
 
 def lost(found: Iterable[Result]) -> list[Result]:

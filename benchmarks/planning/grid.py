@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import swath.api
-from benchmarks.planning.results import results, save_results
+from benchmarks.planning.results import load_results, results, save_results
 from benchmarks.planning.scenarios import scenarios_of, settings
 from swath.planners.sweep.backends import sweep
 from swath.planners.sweep.file import load_rows, save_rows
@@ -21,19 +21,27 @@ SAVE_EVERY = 10.0
 def run_grid(
     kept: Path, table: Path, part: tuple[int, int], jobs: int | None, again: Collection[str]
 ) -> None:
-    """Sweep a part of the grid into ``table``, the sweep's own file, and write to ``kept`` a line
-    for every scenario that is done.
+    """Sweep a part of the grid into ``table``, the sweep's own file, and add to ``kept`` a line for
+    every scenario that is done.
 
     ``part``: (i, n): every nth scenario from the ith on; ``again``: planners whose rows are made
-    anew. Whatever ends it, what is done is not done again.
+    anew. Whatever ends it, what is done is not done again: neither a row of the table nor a
+    scenario that ``kept`` has.
     """
     print("making the clusters", flush=True)
     posed = [scenarios_of(setting) for setting in settings()]
     place, parts = part
-    asked = [scenario for own in posed[place - 1 :: parts] for scenario in own]
+    known = load_results(kept)
+    done = {result.problem_id for result in known}
+    asked = [
+        scenario
+        for own in posed[place - 1 :: parts]
+        for scenario in own
+        if scenario.problem_id not in done or scenario.planner in again
+    ]
     table.parent.mkdir(parents=True, exist_ok=True)
     rows = _swept(asked, table, jobs, again)
-    save_results(results(rows, [own[0].problem_id for own in posed]), kept)
+    save_results(results(rows, [own[0].problem_id for own in posed], known), kept)
 
 
 def _swept(

@@ -60,26 +60,46 @@ class Result:
         return None if self.auto is None or self.bound is None else self.auto / self.bound - 1
 
 
-def results(rows: Iterable[Row], problem_ids: Iterable[str]) -> list[Result]:
-    """Of those scenarios that all planners have been through, in the order of the ids."""
+def results(
+    rows: Iterable[Row], problem_ids: Iterable[str], known: Iterable[Result] = ()
+) -> list[Result]:
+    """Of those scenarios that all planners have been through, in the order of the ids. ``known``:
+    scenarios done before, of which rows are but what was made anew."""
+    done = {result.problem_id: result for result in known}
     by_problem: dict[str, list[Row]] = {problem_id: [] for problem_id in problem_ids}
     for row in rows:
         if row.problem_id in by_problem:
             by_problem[row.problem_id].append(row)
-    known = set(planners())
-    return [_result(own) for own in by_problem.values() if {row.planner for row in own} >= known]
+    everyone = set(planners())
+    return [
+        _result(own, done.get(problem_id)) if own else done[problem_id]
+        for problem_id, own in by_problem.items()
+        if problem_id in done or {row.planner for row in own} >= everyone
+    ]
 
 
-def _result(rows: Sequence[Row]) -> Result:
+def _result(rows: Sequence[Row], before: Result | None) -> Result:
+    """What rows say, and for planners without one, what was said before."""
     first = rows[0]
     bounds = [row.lower_bound_ms for row in rows if row.lower_bound_ms is not None]
+    computing = [row.computing_share for row in rows if row.planner == "auto"]
     plans = {row.planner: row.predicted_ms for row in rows if row.predicted_ms is not None}
+    refusals = {row.planner: row.reason for row in rows if row.reason is not None}
+    if before is not None:
+        bounds = bounds or present([before.bound])
+        computing = computing or [before.computing]
+        asked = plans.keys() | refusals.keys()
+        plans |= {name: time for name, time in before.plans.items() if name not in asked}
+        refusals |= {name: why for name, why in before.refusals.items() if name not in asked}
     return Result(
         first.problem_id, first.model.removeprefix("zoo:"), first.cluster, first.network,
-        first.devices, first.rate_mbit or 0.0, max(bounds, default=None),
-        next((row.computing_share for row in rows if row.planner == "auto"), None), plans,
-        {row.planner: row.reason for row in rows if row.reason is not None},
+        first.devices, first.rate_mbit or 0.0, max(bounds, default=None), computing[0], plans,
+        refusals,
     )  # fmt: skip
+
+
+def present(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 _FIELDS = ("problem_id", "model", "cluster", "network", "devices", "rate", "bound", "computing")

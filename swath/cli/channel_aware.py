@@ -9,13 +9,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from swath.cli.output import MBIT
 from swath.cluster import Cluster
 from swath.errors import ClusterError, PlanError
 from swath.planners.rate_table import Band
 from swath.runtime.channel_aware import ChannelReport
-
-_MBIT = 1e6 / 8
-"""Bytes/s of 1 Mbit/s."""
 
 
 def check_channel_aware(plan: Path | None, channels: Sequence[str] | None) -> None:
@@ -48,7 +46,7 @@ def channel_keys(report: ChannelReport | None) -> dict[str, Any]:
         "channel": {
             "bands": [_band_keys(band) for band in report.table.bands],
             "taken": [
-                {"band": each.band, "uplink_mbit": each.rate / _MBIT, "requests": each.requests}
+                {"band": each.band, "uplink_mbit": each.rate / MBIT, "requests": each.requests}
                 for each in report.taken
             ],
             "changes": report.changes,
@@ -59,12 +57,12 @@ def channel_keys(report: ChannelReport | None) -> dict[str, Any]:
 
 def _band_keys(band: Band) -> dict[str, Any]:
     return {
-        "from_mbit": band.low / _MBIT,
-        "to_mbit": None if band.high == inf else band.high / _MBIT,
+        "from_mbit": band.low / MBIT,
+        "to_mbit": None if band.high == inf else band.high / MBIT,
         "planner": band.plan.planner,
         "devices": list(band.plan.devices_used),
         "stages": len(band.plan.stages),
-        "planned_mbit": band.rate / _MBIT,
+        "planned_mbit": band.rate / MBIT,
         "predicted_ms": band.predicted * 1e3,
     }
 
@@ -95,7 +93,7 @@ def _rates(rates: Sequence[float]) -> str:
 
 def _mbit(rate: float) -> str:
     """A rate in bytes/s, in Mbit/s of three figures or more."""
-    return f"{rate / _MBIT:.0f}" if rate >= 100 * _MBIT else f"{rate / _MBIT:.3g}"
+    return f"{rate / MBIT:.0f}" if rate >= 100 * MBIT else f"{rate / MBIT:.3g}"
 
 
 def _times(count: int) -> str:

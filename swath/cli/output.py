@@ -19,6 +19,9 @@ OUTPUT_FOLDER = Path("swath-out")
 PIPED_WIDTH = 160
 """Characters of a line where stdout is no terminal."""
 
+MBIT = 1e6 / 8
+"""Bytes/s of a Mbit/s, in which people say rates."""
+
 PICTURE_SUFFIXES = (".png", ".svg")
 
 

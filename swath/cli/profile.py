@@ -21,7 +21,7 @@ from swath.cli.options import (
     Local,
     Threads,
 )
-from swath.cli.output import OUTPUT_FOLDER, console, print_json
+from swath.cli.output import MBIT, OUTPUT_FOLDER, console, print_json
 from swath.cli.progress import Display
 from swath.errors import ClusterError
 from swath.runtime.profiling.effort import FULL, QUICK
@@ -110,7 +110,7 @@ def _report(found: Profiles) -> dict[str, Any]:
             {
                 "sender": link.sender,
                 "receiver": link.receiver,
-                "bandwidth_mbps": link.bandwidth * 8 / 1e6,
+                "bandwidth_mbps": link.bandwidth / MBIT,
                 "latency_ms": link.latency * 1e3,
                 "jitter_ms": link.jitter * 1e3,
             }
@@ -145,7 +145,7 @@ def _print(found: Profiles) -> None:
         for link in found.links:
             table.add_row(
                 f"{link.sender} to {link.receiver}",
-                f"{link.bandwidth * 8 / 1e6:.4g}",
+                f"{link.bandwidth / MBIT:.4g}",
                 f"{link.latency * 1e6:.0f} us",
                 f"{link.jitter * 1e6:.0f} us",
             )

@@ -18,7 +18,7 @@ import swath
 import swath.api
 from swath import zoo
 from swath.cli.options import AsJson
-from swath.cli.output import check_picture_name, check_writable, console, print_json
+from swath.cli.output import MBIT, check_picture_name, check_writable, console, print_json
 from swath.cli.progress import Display
 from swath.cluster.cluster import Cluster, Network
 from swath.errors import ClusterError, InputError, ModelError, PlanError
@@ -253,7 +253,7 @@ def _uniform(
         if kind not in NETWORKS:
             raise ClusterError(f"--networks {kind!r} is not known; name {', '.join(NETWORKS)}")
     return uniform_clusters(
-        sizes, [speed * 1e6 / 8 for speed in speeds], cast("list[Network]", kinds), gflops
+        sizes, [speed * MBIT for speed in speeds], cast("list[Network]", kinds), gflops
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from swath.cli.output import MBIT
 from swath.cli.ways import cuts_phrase, format_offer, offer_rows, way_keys, way_label
 from swath.errors import InputError
 from swath.planners.comparing import Refusal
@@ -21,9 +22,6 @@ POINTS = 13
 """Rates of a sweep unless told otherwise: four for each tenfold of 1:1000."""
 
 MOST_POINTS = 1000
-
-MBIT = 1e6 / 8
-"""Bytes/s of a Mbit/s."""
 
 COLUMNS = (
     "uplink_mbit", "planner", "predicted_ms", "block", "layers", "paths", "order",
