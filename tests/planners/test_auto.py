@@ -83,8 +83,9 @@ def test_no_other_planner_is_faster(model, described):
     assert found["auto"] <= 1.005 * min(found.values())
 
 
-def limited(described: Cluster, nbytes: int) -> Cluster:
-    devices = tuple(dataclasses.replace(d, memory=nbytes) for d in described.devices)
+def limited(described: Cluster, mebibytes: float) -> Cluster:
+    memory = int(mebibytes * 2**20)
+    devices = tuple(dataclasses.replace(d, memory=memory) for d in described.devices)
     return dataclasses.replace(described, devices=devices)
 
 
@@ -92,18 +93,31 @@ def test_it_stays_within_little_memory():
     """No device could hold the model; together they can."""
     graph = swath.load("zoo:vgg11@64x64")
     limit = 6 * graph.weight_bytes // 10
-    described = limited(cluster((5, 5, 5, 5), 1000), limit)
+    described = limited(cluster((5, 5, 5, 5), 1000), limit / 2**20)
     plan = make_planner("auto").plan(Problem(graph, nominal_costs(described)))
     assert len(plan.devices_used) > 1
     assert max(peak_memory(compile_plan(plan)).values()) <= limit
     assert verify_plan(plan, graph, random_inputs(graph)).within_tolerance
 
 
-@pytest.mark.parametrize("rival", ["dpfl", "edgeci", "iop"])
-def test_no_other_planner_is_faster_in_little_memory(rival):
+@pytest.mark.parametrize(
+    ("rival", "model", "described"),
+    [
+        *(
+            (
+                rival,
+                "squeezenet@112x112",
+                limited(cluster((10, 2.5, 10, 2.5, 2.5), 10, network="shared"), 8),
+            )
+            for rival in ("dpfl", "edgeci", "iop")
+        ),
+        # The last layer's weights are all that the faster one has no room for.
+        ("edgeci", "mobilenet_v2", limited(cluster((10, 2.5), 100), 18.6)),
+    ],
+)
+def test_no_other_planner_is_faster_in_little_memory(rival, model, described):
     """One device would be soonest, and has too little for it: as much as fits remains there."""
-    graph = swath.load("zoo:squeezenet@112x112")
-    described = limited(cluster((10, 2.5, 10, 2.5, 2.5), 10, network="shared"), 8 << 20)
+    graph = swath.load(f"zoo:{model}")
     problem = Problem(graph, nominal_costs(described))
     with pytest.raises(PlanError, match="MiB of memory"):
         choose(problem, "whole")
@@ -113,7 +127,7 @@ def test_no_other_planner_is_faster_in_little_memory(rival):
 
 def test_memory_that_no_plan_fits_is_refused():
     graph = swath.load("zoo:vgg11@64x64")
-    described = limited(cluster((5, 5), 1000), graph.weight_bytes // 20)
+    described = limited(cluster((5, 5), 1000), graph.weight_bytes / 20 / 2**20)
     with pytest.raises(
         PlanError, match=r"device 'd\d' needs \d+ MiB of memory for its tiles but has"
     ):

@@ -26,7 +26,7 @@ from swath.plan.memory import peak_memory
 from swath.plan.plan import Plan
 from swath.planners.auto.bettering import Candidate, Judge, bettered
 from swath.planners.auto.reliable import most_reliable
-from swath.planners.auto.searching import Result, Search
+from swath.planners.auto.searching import Result, Rooms, Search
 from swath.planners.auto.subsets import FEW_NODES, candidate_splits
 from swath.planners.building.assembling import reduction_splits
 from swath.planners.building.fusing import Segment
@@ -55,9 +55,11 @@ _OF_FEW = ("even", "deepslicing")
 """Planners whose plans are looked at for networks of few nodes, where they are soon done among any
 number of devices: which number of them divides the rows may decide."""
 
-_IN_LITTLE = ("iop",)
-"""Planners whose plans are looked at where memory is limited: split by input channels, not even the
-second of two operators needs weights that another device has too."""
+_IN_LITTLE = ("edgeci",)
+_IN_LITTLE_IF_SHORT, _SHORT = ("iop",), 200
+"""Planners whose plans are looked at where memory is limited: an auction goes by who has memory
+left; split by input channels, not even the second of two operators needs weights that another
+device has too, but finding out where takes long for networks of more nodes than so many."""
 
 _LEFT_OUT = (
     "auto", "brute-force", "offload-brute-force", "psomw", "mw", "nfl-local", "nfl-remote",
@@ -69,8 +71,9 @@ _HIDING = (0.0, 1.0)
 """How much of borders' travel a search takes to be hidden: nothing, and all that can be. Plans of
 both are simulated, for which is nearer to the truth depends on the network."""
 
-_TRIES = 4
-"""How often a search is told of less memory than there is, by what its plans took too much."""
+_TRIES = 6
+"""How often a search is asked for plans that fit, each time told of less memory by what its last
+one lacked."""
 
 
 class Auto:
@@ -121,6 +124,8 @@ def _others(problem: Problem, asks_all: bool) -> Iterator[Plan]:
         asked |= {*_OF_FEW}
     if any(device.memory is not None for device in workers):
         asked |= {*_IN_LITTLE}
+        if len(problem.graph.nodes) <= _SHORT:
+            asked |= {*_IN_LITTLE_IF_SHORT}
     for info in known_planners():
         is_asked = asks_all or info.name in asked or problem.objective != "latency"
         if is_asked and problem.objective in info.objectives and info.name not in _LEFT_OUT:
@@ -157,39 +162,42 @@ def _searched(
     """What the dynamic program finds, its shares balanced, that fits into memory if it can."""
     devices = judge.tables(reductions).devices
     limits = _limits(judge.problem.costs, devices)
+    anyhow = dict.fromkeys(_HIDING)
     if limits is None:
-        return _balanced(judge, splits, reductions, None, rounds)
-    room, fitting = limits, dict[float, Result]()
+        return _balanced(judge, splits, reductions, anyhow, rounds)
+    fitting: list[Result] = []
+    rooms = dict.fromkeys(_HIDING, limits)
     for _ in range(_TRIES):
-        results = _balanced(judge, splits, reductions, room, rounds)
-        if not results:
+        found = _balanced(judge, splits, reductions, rooms, rounds)
+        rooms = {each.hiding: rooms[each.hiding] for each in found}
+        for result in found:
+            over = _peaks(judge, _candidate(result, reductions), devices) - limits
+            if (over <= 0).all():
+                fitting.append(result)
+                del rooms[result.hiding]
+            else:
+                # What was estimated is to become less by what it was short of, and no more.
+                less = np.minimum(rooms[result.hiding], result.peak - over)
+                rooms[result.hiding] = np.where(over > 0, less, rooms[result.hiding])
+        if not rooms:
             break
-        over = np.array(
-            [_peaks(judge, _candidate(r, reductions), devices) - limits for r in results]
-        )
-        for result, each in zip(results, over, strict=True):
-            if (each <= 0).all():
-                fitting.setdefault(result.hiding, result)
-        if len(fitting) == len(_HIDING):
-            break
-        room = room - np.maximum(over.max(axis=0), 0.0)
     if not fitting:
         judge.is_cramped = True
-        return _balanced(judge, splits, reductions, None, rounds)
-    return [*fitting.values()]
+        return _balanced(judge, splits, reductions, anyhow, rounds)
+    return fitting
 
 
 def _balanced(
     judge: Judge,
     splits: tuple[Split, ...],
     reductions: tuple[ReductionSplit, ...],
-    room: np.ndarray | None,
+    rooms: Rooms,
     rounds: int,
 ) -> list[Result]:
     """The best under these splits, and under others that give less to whom the others wait for."""
     costs = judge.problem.costs
     search = Search(judge.strips(reductions, splits), costs)
-    results = {result.hiding: result for result in search.best(_HIDING, room)}
+    results = {result.hiding: result for result in search.best(rooms)}
     for _ in range(rounds):
         shifted = [
             split for each in results.values() for split in _shifted(search.seconds_of(each))
@@ -200,7 +208,7 @@ def _balanced(
         search = Search(Strips(judge.tables(reductions), several), costs)
         better = [
             result
-            for result in search.best([*results], room)
+            for result in search.best({hiding: rooms[hiding] for hiding in results})
             if result.seconds < results[result.hiding].seconds
         ]
         if not better:

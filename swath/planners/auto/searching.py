@@ -36,6 +36,11 @@ _PARTS = 2
 """Tiles that computing borders first makes more of one."""
 
 
+Rooms = Mapping[float, np.ndarray | None]
+"""Bytes of memory by device that ways may take (None: whatever they take), for each hiding: a share
+(0 to 1) of the time in which borders could travel unnoticed that they are taken to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Moved:
     """What devices receive before a stage: bytes and messages, and the bytes and messages that each
@@ -83,23 +88,29 @@ class _Walk:
 @dataclass(frozen=True, slots=True)
 class _Best:
     """The best way to every cut (first axis) with a last stage of every split (second), if so much
-    is hidden: its seconds, the cut where that stage begins, the split before it, and of each device
-    (third axis) what it computes in it, and the bytes that weights and messages take up so far."""
+    is hidden and no device takes more than its ``room`` (bytes; None: whatever it takes): its
+    seconds, the cut where that stage begins, the split before it, and of each device (third axis)
+    what it computes in it, the bytes that weights and messages take up so far, which they do all
+    the time, and the most that maps took in any stage."""
 
     hiding: float
+    room: np.ndarray | None
     seconds: np.ndarray
     starts: np.ndarray
     before: np.ndarray
     computing: np.ndarray
     occupied: np.ndarray
+    maps: np.ndarray
 
     @classmethod
-    def begin(cls, hiding: float, cuts: int, splits: int, devices: int) -> _Best:
+    def begin(
+        cls, hiding: float, room: np.ndarray | None, cuts: int, splits: int, devices: int
+    ) -> _Best:
         seconds = np.full((cuts, splits), np.inf)
         seconds[0] = 0.0
         index = np.zeros((cuts, splits), dtype=int)
-        computing, occupied = np.zeros((2, cuts, splits, devices))
-        return cls(hiding, seconds, index, index.copy(), computing, occupied)
+        computing, occupied, maps = np.zeros((3, cuts, splits, devices))
+        return cls(hiding, room, seconds, index, index.copy(), computing, occupied, maps)
 
     def ways(self, start: int) -> np.ndarray:
         """The best splits of a stage that ends at a cut."""
@@ -108,11 +119,13 @@ class _Best:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a search has found: how much it took to be hidden, estimated seconds, stages."""
+    """What a search has found: how much it took to be hidden, estimated seconds, stages; bytes that
+    each device takes at most, estimated too (nothing where memory was not asked for)."""
 
     hiding: float
     seconds: float
     segments: tuple[Segment, ...]
+    peak: np.ndarray
 
 
 class _Devices:
@@ -173,25 +186,26 @@ class Search:
             for name in self._graph.producers
         }
 
-    def best(self, hidings: Sequence[float], room: np.ndarray | None = None) -> list[Result]:
-        """The best stages for each of ``hidings``: shares (0 to 1) of the time in which borders
-        could travel unnoticed that they are taken to do. ``room``: bytes of memory by device, where
-        any has too little for everything; results that take no more, as far as is known here.
+    def best(self, rooms: Rooms) -> list[Result]:
+        """The best stages for each hiding that, as far as is known here, take no more memory than
+        there is room.
 
         Only the soonest way to every cut and split is followed, also where one that is later takes
         less memory; so there may be no result though there is a plan."""
         strips = self._strips
         shape = len(self._cuts), len(strips.splits), len(strips.tables.devices)
-        bests = [_Best.begin(hiding, *shape) for hiding in hidings]
+        bests = [_Best.begin(hiding, room, *shape) for hiding, room in rooms.items()]
         for end in range(1, len(self._cuts)):
-            self._best_stages(end, room, bests)
+            self._best_stages(end, bests)
         gathered = self._gathered()
         found = []
         for best in bests:
             total = best.seconds[-1] + gathered
             split = int(np.argmin(total))
             if total[split] < np.inf:
-                found.append(Result(best.hiding, float(total[split]), self._segments(split, best)))
+                segments = self._segments(split, best)
+                peak = best.occupied[-1, split] + best.maps[-1, split]
+                found.append(Result(best.hiding, float(total[split]), segments, peak))
         return found
 
     def seconds_of(self, result: Result) -> list[tuple[Split, np.ndarray]]:
@@ -228,10 +242,11 @@ class Search:
             end, split = start, int(best.before[end, split])
         return tuple(reversed(found))
 
-    def _best_stages(self, end: int, room: np.ndarray | None, bests: Sequence[_Best]) -> None:
+    def _best_stages(self, end: int, bests: Sequence[_Best]) -> None:
         """Find the best last stage of every split before cut ``end``."""
         count, stop = len(self._strips.splits), self._cuts[end]
-        walk = _Walk.begin(count, len(self._strips.tables.devices), room is not None)
+        is_weighed = any(best.room is not None for best in bests)
+        walk = _Walk.begin(count, len(self._strips.tables.devices), is_weighed)
         every = np.arange(count)
         position, fruitless = stop, 0
         for start in range(end - 1, max(-1, end - 1 - LONGEST_STAGE), -1):
@@ -261,19 +276,21 @@ class Search:
                 meanwhile = best.hiding * best.computing[start, own]
                 exchanging = self._exchanging(own_moved, meanwhile)
                 total = best.seconds[start, own][:, None] + (alone[None] + exchanging).max(2)
-                if room is not None:
+                if best.room is not None:
                     occupied = best.occupied[start, own][:, None] + PACKING_FACTOR * walk.weights
                     occupied += own_moved.received + own_moved.sent
-                    fits = occupied + self._nbytes(needs) + walk.made <= room
-                    total = np.where(fits.all(2), total, np.inf)
+                    maps = self._nbytes(needs) + walk.made
+                    maps = np.maximum(best.maps[start, own][:, None], maps)
+                    total = np.where((occupied + maps <= best.room).all(2), total, np.inf)
                 way = np.argmin(total, axis=0)
                 better = total[way, every] < best.seconds[end]
                 best.seconds[end, better] = total[way, every][better]
                 best.starts[end, better] = start
                 best.before[end, better] = own[way[better]]
                 best.computing[end, better] = alone[better]
-                if room is not None:
+                if best.room is not None:
                     best.occupied[end, better] = occupied[way[better], better]
+                    best.maps[end, better] = maps[way[better], better]
 
     def _kept(self, start: int, stop: int, needs: Mapping[str, Ends]) -> dict[str, Ends]:
         """What a stage needs and what others behind it do: it is taken to be laid out anew by every
