@@ -2,9 +2,8 @@
 
 A machine is the source, a link or a server. No way is over sooner than the sum of what its paths
 take on any machine, and so on any weighted mean of machines; and for each mean the best choice of
-every path can be told by itself. That is so where somebody waits for every path that the source has
-begun. Where a path brings nothing that was not sent before, the source computes in vain; nobody
-looks for such ways.
+every path can be told by itself. That is so because somebody waits for every path that the source
+has begun: ways where a path brings nothing that was not sent before are not looked for.
 """
 
 from __future__ import annotations

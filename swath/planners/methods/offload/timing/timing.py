@@ -39,7 +39,7 @@ class Timing:
     result: int
 
     def seconds(self, ways: Ways) -> np.ndarray:
-        """Until the result is there, by row."""
+        """Until the result is there, by row; infinite where the source computes in vain."""
         parties = self.parties
         turns = turns_of(self.paths, self.loads, parties, ways)
         handed = hand_out(parties, turns)
@@ -50,14 +50,13 @@ class Timing:
         back = come_back(parties, turns, ways, done)
         came = np.where(turns.returns, back, arrived)
         there = finished(parties, turns, ways, free, came)
-        return np.where(
+        home = np.where(turns.is_home, computed + LOOPBACK.latency, back)
+        seconds = np.where(
             turns.is_last,
-            gathered(
-                parties, turns, ways, np.where(turns.is_home, computed + LOOPBACK.latency, back),
-                self.result,
-            ),
+            gathered(parties, turns, ways, home, self.result),
             computed_rest(parties, ways, there, self.rest, self.result),
-        )  # fmt: skip
+        )
+        return np.where(turns.is_vain, np.inf, seconds)
 
     def jobs(self, ways: Ways) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Seconds of computing here, of sending and of computing there, by row and path, each path

@@ -16,7 +16,8 @@ from swath.planners.methods.offload.ways import Ways
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """``is_last``: whether nothing is behind the block, by row; all else by row and turn.
+    """By row: ``is_last``: whether nothing is behind the block, ``is_vain``: whether the source
+    computes a path of which all that is needed was brought by others. All else by row and turn.
 
     ``is_home``: the source itself makes a part of the result; ``returns``: what a server makes
     leaves it. Seconds by the clock: ``here``: of the source, ``there``: of a server, besides taking
@@ -27,6 +28,7 @@ class Turns:
 
     places: Places
     is_last: np.ndarray
+    is_vain: np.ndarray
     is_home: np.ndarray
     returns: np.ndarray
     here: np.ndarray
@@ -48,8 +50,9 @@ def turns_of(paths: Paths, loads: Loads, parties: Parties, ways: Ways) -> Turns:
     whole = loads.whole.take(places.at) * places.is_there
     sent = sent_strips(paths, places)
     shown = shown_strips(paths, places, np.where(places.is_begun, SOURCE, places.server))
+    is_vain = places.is_begun & (places.goes_to >= 0) & (sent.carried == 0)
     return Turns(
-        places, is_last, is_home, returns,
+        places, is_last, is_vain.any(1), is_home, returns,
         _seconds_here(loads, parties, places, sent, shown)
         + np.where(is_home, parties.sending.seconds(SOURCE, whole), 0.0),
         _seconds_there(loads, parties, places, sent, shown)
