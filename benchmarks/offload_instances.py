@@ -89,18 +89,20 @@ class Instance:
 @dataclass(frozen=True)
 class Found:
     """What planners make of an instance. ``said``: seconds of `psomw`'s way by the rules that it
-    searches with; ``optimum``: of the best of all, None where that was not looked for, or is beyond
-    the limit; ``simulated``: seconds of plans on virtual time, by planner."""
+    searches with; ``optimum``: of the best of all, None where it is beyond the limit; both None
+    where that was not looked for; ``simulated``: seconds of plans on virtual time, by planner."""
 
     instance: Instance
-    said: float
+    said: float | None
     optimum: float | None
     simulated: Mapping[str, float]
 
     @property
     def above(self) -> float | None:
         """Share by which the way takes longer than the best of all."""
-        return None if self.optimum is None else self.said / self.optimum - 1
+        if self.said is None or self.optimum is None:
+            return None
+        return self.said / self.optimum - 1
 
     def times(self, planner: str) -> float:
         """How many times as long as `psomw`'s plan another one's takes."""
@@ -136,16 +138,18 @@ def solved(instance: Instance) -> Found:
     names = [device.name for device in instance.cluster.workers]
     setting = Setting(problem, instance.paths, names)
     ways: dict[str, Ways] = {}
-    said, ways["psomw"] = swarmed(setting, 0)
-    optimum = None
+    said = optimum = None
     if instance.kind == ENUMERATED:
+        seconds, found = swarmed(setting, 0)
+        said, ways["psomw"] = float(seconds[0]), found.take([0])
         with suppress(PlanError):  # Beyond the limit, which the page counts.
             optimum, ways["offload-brute-force"] = soonest(setting, LIMIT)
     plans = {
         name: plan_of(name, problem, setting.layouts, setting.blocks, setting.parties.names, way)
         for name, way in ways.items()
     }
-    plans["mw"] = make_planner("mw", paths=instance.paths).plan(problem)
+    for name in {"psomw", "mw"} - plans.keys():
+        plans[name] = make_planner(name, paths=instance.paths).plan(problem)
     plans |= {name: make_planner(name).plan(problem) for name in NFL}
     simulated = {name: _simulated(plan, problem) for name, plan in plans.items()}
     return Found(instance, said, optimum, simulated)

@@ -33,7 +33,6 @@ from swath.planners.methods.offload.psomw import swarmed
 from swath.planners.methods.offload.searching import waiting_least
 from swath.planners.methods.offload.setting import Setting
 from swath.planners.methods.offload.timing.links import Lines, leaving
-from swath.planners.methods.offload.timing.turns import turns_of
 from swath.planners.methods.offload.ways import Ways
 from swath.planners.objective import predicted_seconds
 from swath.runtime.clusters import random_inputs
@@ -308,24 +307,19 @@ def test_what_is_found_takes_what_it_is_said_to(place):
     setting = setting_of(model, PLACES[place])
     said, _ = swarmed(setting, 0)
     plan, seconds = planned("psomw", problem)
-    assert said == pytest.approx(seconds, rel=TOLERANCE)
+    assert said.min() == said[0] == pytest.approx(seconds, rel=TOLERANCE)
     assert verify_plan(plan, graph_of(model), random_inputs(graph_of(model))).within_tolerance
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("model", ["alexnet@96x96", "resnet18@64x64"])
 def test_no_way_is_over_before_its_bound(model, place):
-    """The planners do not look at what their bounds say is too late. Bounds hold where what the
-    source has begun is of use to somebody."""
+    """The planners do not look at what their bounds say is too late."""
     setting = setting_of(model, PLACES[place])
-    timing = setting.timing
     ways = some_ways(setting, 400, seed=11)
-    turns = turns_of(timing.paths, timing.loads, timing.parties, ways)
-    is_in_vain = turns.places.is_begun & (turns.places.goes_to >= 0) & (turns.carried == 0)
-    ends, bounds = setting.seconds(ways), soonest_ends(timing, ways)
-    rows = np.flatnonzero(~is_in_vain.any(1))
-    assert len(rows) > 300
-    assert (bounds[rows] <= ends[rows] * (1 + 1e-9)).all()
+    ends, bounds = setting.seconds(ways), soonest_ends(setting.timing, ways)
+    assert np.isfinite(ends).sum() > 300
+    assert (bounds <= ends * (1 + 1e-9)).all()
     assert np.median(bounds / ends) > 0.5
 
 
@@ -401,7 +395,7 @@ def test_exhaustion_leaves_nothing_out(place):
 def test_the_swarm_is_never_later_than_what_it_begins_with():
     for place in PLACES.values():
         setting = setting_of("resnet18@64x64", place)
-        found, _ = swarmed(setting, 0)
+        found = swarmed(setting, 0)[0].min()
         assert found <= waiting_least(setting)[0].min()
         assert found <= setting.seconds(setting.unfused()).min()
 

@@ -63,7 +63,8 @@ def soonest(setting: Setting, limit: int) -> tuple[float, Ways]:
 
 class _Referee:
     def __init__(self, setting: Setting, limit: int) -> None:
-        self.seconds, self.way = swarmed(setting, 0)
+        seconds, ways = swarmed(setting, 0)
+        self.seconds, self.way = float(seconds[0]), ways.take([0])
         self._setting = setting
         self._limit = limit
         self._looked = 0

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from swath.plan.plan import Plan
 from swath.planners.methods.offload.searching import waiting_least
-from swath.planners.methods.offload.setting import Setting, checked_number, offloaded
-from swath.planners.methods.offload.ways import Ways
+from swath.planners.methods.offload.setting import checked_number, offloaded
 from swath.planners.registry import Problem
 
 
@@ -30,8 +29,4 @@ class MinimisingWaiting:
         self.paths = checked_number("paths", paths)
 
     def plan(self, problem: Problem) -> Plan:
-        return offloaded("mw", problem, self.paths, _chosen)
-
-
-def _chosen(setting: Setting) -> Ways:
-    return waiting_least(setting)[1].take([0])
+        return offloaded("mw", problem, self.paths, lambda setting: waiting_least(setting)[1])

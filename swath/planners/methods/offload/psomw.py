@@ -54,8 +54,8 @@ class Psomw:
         )
 
 
-def swarmed(setting: Setting, seed: int) -> tuple[float, Ways]:
-    """(seconds, way) that the swarm finds."""
+def swarmed(setting: Setting, seed: int) -> tuple[np.ndarray, Ways]:
+    """(seconds, ways) that the swarm finds, the soonest first."""
     begun_seconds, begun = waiting_least(setting)
     met_seconds, met = _flown(setting, begun, seed)
     seconds, ways = np.concatenate([begun_seconds, met_seconds]), joined([begun, met])
@@ -65,7 +65,8 @@ def swarmed(setting: Setting, seed: int) -> tuple[float, Ways]:
     best = min(found, key=lambda each: each[0])
     for _, way in found:
         best = in_pairs(setting, best, way)
-    return best
+    found = sorted([best, *found], key=lambda each: each[0])
+    return np.array([taken for taken, _ in found]), joined(way for _, way in found)
 
 
 def _flown(setting: Setting, begun: Ways, seed: int) -> tuple[np.ndarray, Ways]:

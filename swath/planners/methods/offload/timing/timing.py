@@ -5,8 +5,8 @@ source computes its parts path by path and sends each what the server lacks; ser
 same order; what they make goes to who computes the rest, and the result home. Every message takes
 CPU time at both ends, what comes in pieces is copied together. What is not looked at: CPU quotas
 in less than the long run, caches that go cold, rates that vary, the maps that an engine reorders at
-the edges of a tile, the coordinator's work while tiles run, results that share a radio channel with
-paths still on their way.
+the edges of a tile, the coordinator's work while tiles run, results that share a radio channel, or
+the port of another server, with paths still on their way.
 """
 
 from __future__ import annotations
