@@ -24,7 +24,19 @@ _PAIRED = 2**12
 """Ways with one path or two that are cut anew which are looked at together, about."""
 
 
-def polished(setting: Setting, seconds: float, way: Ways) -> tuple[float, Ways]:
+def bettered(setting: Setting, seconds: float, way: Ways) -> tuple[float, Ways]:
+    """(seconds, way): as long as that makes it sooner, two paths are cut, and sent, anew together,
+    and then single changes are made."""
+    while way.paths[0] > 1:
+        tried = setting.ordered(_sooner(setting, _pairs_anew(setting, way), seconds))
+        found, changed = _soonest(setting, tried, seconds)
+        if found >= seconds * SURE:
+            break
+        seconds, way = _polished(setting, found, changed)
+    return seconds, way
+
+
+def _polished(setting: Setting, seconds: float, way: Ways) -> tuple[float, Ways]:
     """(seconds, way): of all single changes the best is made, until none helps."""
     for _ in range(_CHANGES):
         found, changed = _soonest(setting, _changed(setting, seconds, way), seconds)
@@ -32,20 +44,6 @@ def polished(setting: Setting, seconds: float, way: Ways) -> tuple[float, Ways]:
             break
         seconds, way = found, changed
     return seconds, way
-
-
-def in_pairs(setting: Setting, best: tuple[float, Ways], way: Ways) -> tuple[float, Ways]:
-    """(seconds, way): the best, or a sooner one: as long as there is one, two paths of a way are
-    cut, and sent, anew together, and then single changes are made."""
-    while way.paths[0] > 1:
-        seconds, _ = best
-        tried = setting.ordered(_sooner(setting, _pairs_anew(setting, way), seconds))
-        found, changed = _soonest(setting, tried, seconds)
-        if found >= seconds * SURE:
-            break
-        best = polished(setting, found, changed)
-        _, way = best
-    return best
 
 
 def _soonest(setting: Setting, ways: Ways, than: float) -> tuple[float, Ways]:

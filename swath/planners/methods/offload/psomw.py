@@ -10,7 +10,7 @@ force. Reconstructed: all of how. A particle is a point of a unit cube: which bl
 paths, and for each path its cut and its server. Every point stands for a valid way; minimising
 waiting orders its paths, and the rest of the network is computed where that is soonest. A part of
 the swarm begins with what `mw` finds, the rest anywhere; the best ways of either, each of another
-block or number of paths, are bettered at the end, by single changes and in pairs of paths.
+block or number of paths, are bettered at the end, in pairs of paths and by single changes.
 Otherwise as `mw`, beside this file.
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from swath.plan.plan import Plan
-from swath.planners.methods.offload.polishing import in_pairs, polished
+from swath.planners.methods.offload.polishing import bettered
 from swath.planners.methods.offload.searching import firsts, improved, waiting_least
 from swath.planners.methods.offload.setting import Setting, checked_number, offloaded
 from swath.planners.methods.offload.ways import Ways, joined
@@ -34,11 +34,9 @@ _INERTIA = (0.9, 0.4)
 _PULL = 1.7
 """Towards the particle's own best, and the swarm's."""
 
-_BETTERED = 24
-"""Ways that are bettered at the end, no two of one block and number of paths."""
-
-_POLISHED = 8
-"""Of these, those that single changes are made to before their paths are changed in pairs."""
+_BETTERED, _NEAR = 64, 1.1
+"""Ways that are bettered at the end, at most, no two of one block and number of paths; how many
+times as long as the best they may take."""
 
 
 class Psomw:
@@ -60,12 +58,9 @@ def swarmed(setting: Setting, seed: int) -> tuple[np.ndarray, Ways]:
     met_seconds, met = _flown(setting, begun, seed)
     seconds, ways = np.concatenate([begun_seconds, met_seconds]), joined([begun, met])
     rows = firsts(ways, np.argsort(seconds, kind="stable"), _BETTERED)
-    found = [(float(seconds[row]), ways.take([row])) for row in rows]
-    found[:_POLISHED] = [polished(setting, *each) for each in found[:_POLISHED]]
-    best = min(found, key=lambda each: each[0])
-    for _, way in found:
-        best = in_pairs(setting, best, way)
-    found = sorted([best, *found], key=lambda each: each[0])
+    rows = rows[seconds[rows] <= _NEAR * seconds[rows[0]]]
+    found = [bettered(setting, float(seconds[row]), ways.take([row])) for row in rows]
+    found.sort(key=lambda each: each[0])
     return np.array([taken for taken, _ in found]), joined(way for _, way in found)
 
 
