@@ -47,7 +47,7 @@ _ALWAYS = ("whole",)
 """Planners whose plans are looked at whatever is asked; others only for other objectives than
 latency, which the search does not know, where memory is scarce, and where it finds nothing."""
 
-_AMONG_FEW, _FEW = ("even", "iop"), 4
+_AMONG_FEW, _FEW = ("even", "iop"), 6
 """Planners whose plans are looked at where at most so many devices compute: that is soon done, and
 of few devices one that waits costs most, so that what the search estimates matters most."""
 
@@ -55,11 +55,13 @@ _OF_FEW = ("even", "deepslicing")
 """Planners whose plans are looked at for networks of few nodes, where they are soon done among any
 number of devices: which number of them divides the rows may decide."""
 
-_IN_LITTLE = ("edgeci",)
-_IN_LITTLE_IF_SHORT, _SHORT = ("iop",), 200
+_IN_LITTLE = ("edgeci", "iop")
 """Planners whose plans are looked at where memory is limited: an auction goes by who has memory
 left; split by input channels, not even the second of two operators needs weights that another
-device has too, but finding out where takes long for networks of more nodes than so many."""
+device has too."""
+
+_IF_SHORT, _SHORT = ("iop",), 200
+"""Of these planners, those that take long for networks of more nodes than so many."""
 
 _LEFT_OUT = (
     "auto", "brute-force", "offload-brute-force", "psomw", "mw", "nfl-local", "nfl-remote",
@@ -124,8 +126,8 @@ def _others(problem: Problem, asks_all: bool) -> Iterator[Plan]:
         asked |= {*_OF_FEW}
     if any(device.memory is not None for device in workers):
         asked |= {*_IN_LITTLE}
-        if len(problem.graph.nodes) <= _SHORT:
-            asked |= {*_IN_LITTLE_IF_SHORT}
+    if len(problem.graph.nodes) > _SHORT:
+        asked -= {*_IF_SHORT}
     for info in known_planners():
         is_asked = asks_all or info.name in asked or problem.objective != "latency"
         if is_asked and problem.objective in info.objectives and info.name not in _LEFT_OUT:
