@@ -72,8 +72,11 @@ def cluster(speeds: tuple[float, ...], mbit: float, **fields: Any) -> Cluster:
             marks=pytest.mark.slow,
         ),
         pytest.param("googlenet@64x64", cluster((5, 50), 300), marks=pytest.mark.slow),
+        pytest.param(
+            "unet@128x128", cluster((2.5, 10, 2.5, 2.5, 2.5), 100), marks=pytest.mark.slow
+        ),
     ],
-    ids=["resnet18", "vgg11", "mobilenet", "googlenet"],
+    ids=["resnet18", "vgg11", "mobilenet", "googlenet", "unet"],
 )
 def test_no_other_planner_is_faster(model, described):
     problem = Problem(swath.load(f"zoo:{model}"), nominal_costs(described))

@@ -47,7 +47,7 @@ _ALWAYS = ("whole",)
 """Planners whose plans are looked at whatever is asked; others only for other objectives than
 latency, which the search does not know, where memory is scarce, and where it finds nothing."""
 
-_AMONG_FEW, _FEW = ("even", "iop"), 6
+_AMONG_FEW, _FEW = ("even", "iop", "edgeci"), 6
 """Planners whose plans are looked at where at most so many devices compute: that is soon done, and
 of few devices one that waits costs most, so that what the search estimates matters most."""
 
