@@ -61,10 +61,13 @@ class Region(tuple[Interval, ...]):
     def intersect(self, other: Region) -> Region | None:
         """The common box, or None where there is none."""
         common = []
-        # Compiling asks this of very many boxes, most of which have nothing in common.
+        # Compiling asks this of very many boxes, most of which have nothing in common: comparing
+        # takes a third of the time of `max` and `min`.
         for (lo, hi), (other_lo, other_hi) in zip(self, other, strict=True):
-            lo = max(lo, other_lo)
-            hi = min(hi, other_hi)
+            if other_lo > lo:
+                lo = other_lo
+            if other_hi < hi:
+                hi = other_hi
             if lo >= hi:
                 return None
             common.append((lo, hi))

@@ -7,6 +7,7 @@ that the plan names, then the first tile in the plan's order.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -254,8 +255,9 @@ class _Compiler:
         for place, tile in enumerate(self.plan.tiles):
             places[tile.device].append(place)
         for draft in self.drafts.values():
-            own = [place for place in places[draft.sender] if place <= draft.after]
-            sends[draft.sender][own[-1] if own else -1].append(draft)
+            own = places[draft.sender]
+            before = bisect_right(own, draft.after)
+            sends[draft.sender][own[before - 1] if before else -1].append(draft)
         self._number(sends)
         messages: dict[str, dict[int, Message]] = defaultdict(dict)
         for draft in sorted(self.drafts.values(), key=lambda draft: draft.number):
