@@ -169,8 +169,11 @@ def _searched(
         return _balanced(judge, splits, reductions, anyhow, rounds)
     fitting: list[Result] = []
     rooms = dict.fromkeys(_HIDING, limits)
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         found = _balanced(judge, splits, reductions, rooms, rounds)
+        if attempt == 0:
+            # With less room much the same shares are good; balancing them again takes long.
+            splits, rounds = tuple(dict.fromkeys((*splits, *_splits_of(found)))), 0
         rooms = {each.hiding: rooms[each.hiding] for each in found}
         for result in found:
             over = _peaks(judge, _candidate(result, reductions), devices) - limits
