@@ -55,10 +55,10 @@ _OF_FEW = ("even", "deepslicing")
 """Planners whose plans are looked at for networks of few nodes, where they are soon done among any
 number of devices: which number of them divides the rows may decide."""
 
-_IN_LITTLE = ("edgeci", "iop")
+_IN_LITTLE = ("edgeci", "dpfl", "iop")
 """Planners whose plans are looked at where memory is limited: an auction goes by who has memory
-left; split by input channels, not even the second of two operators needs weights that another
-device has too."""
+left; equal shares suit those who have equally little; split by input channels, not even the second
+of two operators needs weights that another device has too."""
 
 _IF_SHORT, _SHORT = ("iop",), 200
 """Of these planners, those that take long for networks of more nodes than so many."""
