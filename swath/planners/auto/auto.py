@@ -43,25 +43,8 @@ _ROUNDS = 2
 _WORTH = 0.998
 """What splitting reductions must at least come to, estimated, to be simulated."""
 
-_ALWAYS = ("whole",)
-"""Planners whose plans are looked at whatever is asked; others only for other objectives than
-latency, which the search does not know, where memory is scarce, and where it finds nothing."""
-
-_AMONG_FEW, _FEW = ("even", "iop", "edgeci"), 6
-"""Planners whose plans are looked at where at most so many devices compute: that is soon done, and
-of few devices one that waits costs most, so that what the search estimates matters most."""
-
-_OF_FEW = ("even", "deepslicing")
-"""Planners whose plans are looked at for networks of few nodes, where they are soon done among any
-number of devices: which number of them divides the rows may decide."""
-
-_IN_LITTLE = ("edgeci", "dpfl", "iop")
-"""Planners whose plans are looked at where memory is limited: an auction goes by who has memory
-left; equal shares suit those who have equally little; split by input channels, not even the second
-of two operators needs weights that another device has too."""
-
-_IF_SHORT, _SHORT = ("iop",), 200
-"""Of these planners, those that take long for networks of more nodes than so many."""
+_FEW, _SHORT = 6, 200
+"""So many devices, and so many nodes, are few (see `_is_asked`)."""
 
 _LEFT_OUT = (
     "auto", "brute-force", "offload-brute-force", "psomw", "mw", "nfl-local", "nfl-remote",
@@ -117,22 +100,34 @@ def _best_of(judge: Judge, found: Candidate) -> Plan:
 
 
 def _others(problem: Problem, asks_all: bool) -> Iterator[Plan]:
-    """Other planners' plans."""
-    workers = problem.costs.cluster.workers
-    asked = {*_ALWAYS}
-    if len(workers) <= _FEW:
-        asked |= {*_AMONG_FEW}
-    if len(problem.graph.nodes) <= FEW_NODES:
-        asked |= {*_OF_FEW}
-    if any(device.memory is not None for device in workers):
-        asked |= {*_IN_LITTLE}
-    if len(problem.graph.nodes) > _SHORT:
-        asked -= {*_IF_SHORT}
+    """Other planners' plans: of those that are worth asking, or of all; of all, too, for other
+    objectives than latency, which the search does not know."""
+    asks_all = asks_all or problem.objective != "latency"
     for info in known_planners():
-        is_asked = asks_all or info.name in asked or problem.objective != "latency"
+        is_asked = asks_all or _is_asked(info.name, problem)
         if is_asked and problem.objective in info.objectives and info.name not in _LEFT_OUT:
             with contextlib.suppress(PlanError):
                 yield make_planner(info.name).plan(problem)
+
+
+def _is_asked(planner: str, problem: Problem) -> bool:
+    """Whether another planner may soon find a better plan for latency."""
+    workers, nodes = problem.costs.cluster.workers, len(problem.graph.nodes)
+    # Of few devices one that waits costs most, so what the search estimates matters most.
+    is_among_few = len(workers) <= _FEW
+    # In a short network it may decide which number of devices divides the rows.
+    is_soon_done = nodes <= FEW_NODES
+    # An auction goes by who has memory left, equal shares suit those who have equally little; split
+    # by input channels, not even the second of two operators needs weights that others have too.
+    is_limited = any(device.memory is not None for device in workers)
+    return {
+        "whole": True,
+        "even": is_among_few or is_soon_done,
+        "deepslicing": is_soon_done,
+        "edgeci": is_among_few or is_limited,
+        "dpfl": is_limited,
+        "iop": (is_among_few or is_limited) and nodes <= _SHORT,  # It takes long for others.
+    }.get(planner, False)
 
 
 def _is_shared(result: Result) -> bool:

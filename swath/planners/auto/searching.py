@@ -120,7 +120,7 @@ class _Best:
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a search has found: how much it took to be hidden, estimated seconds, stages; bytes that
-    each device takes at most, estimated too (nothing where memory was not asked for)."""
+    each device takes at most, estimated too (0 where there is room for anything)."""
 
     hiding: float
     seconds: float
