@@ -70,7 +70,8 @@ def basic_terms(rows: np.ndarray) -> np.ndarray:
 
 
 def all_terms(rows: np.ndarray) -> np.ndarray:
-    """Everything that time may grow with."""
+    """Everything that time may grow with; of two that may be alike in all samples, first the one to
+    believe elsewhere."""
     flops, read, written, weights, kernel, channels, width, away = rows.T
     entries, heights, inputs = _derived(rows)
     blocks = np.ceil(channels / CHANNEL_BLOCK)
@@ -79,6 +80,7 @@ def all_terms(rows: np.ndarray) -> np.ndarray:
     moved = np.maximum(1.0, read + written + weights)
     terms = [
         flops,
+        np.ones(len(rows)),
         in_blocks * (blocks - rest),
         *(in_blocks * rest * (rest == count) for count in range(1, BLOCKS_AT_ONCE)),
         flops * np.minimum(1.0, (np.sqrt(kernel) - 1) / width),  # columns at the border
@@ -91,7 +93,6 @@ def all_terms(rows: np.ndarray) -> np.ndarray:
         weights,
         entries / width,  # once a row of a channel
         heights,
-        np.ones(len(rows)),
         entries / (heights * width),  # once a channel
         entries * (channels % CHANNEL_BLOCK > 0),  # a block that is not full
         entries * (channels % QUARTER > 0),
@@ -198,14 +199,27 @@ class Parametric:
 
 def _fit(terms: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """Coefficients of terms whose first is FLOPs. However much larger a part is than all that was
-    seen, it is not computed much faster than the fastest of these."""
+    seen, it is not computed much faster than the fastest of these. A term that no sample tells from
+    an earlier one gets none: elsewhere the two differ, by a thousand times perhaps."""
     flops = terms[:, 0]
     computing = flops > 0
     fastest = np.min(seconds[computing] / flops[computing], initial=np.inf)
     least = float(fastest) / FASTER if computing.any() else 0.0
-    found = relative_fit(terms, seconds, least * flops)
+    found = np.zeros(terms.shape[1])
+    told_apart = _told_apart(terms)
+    found[told_apart] = relative_fit(terms[:, told_apart], seconds, least * flops)
     found[0] += least
     return found
+
+
+def _told_apart(terms: np.ndarray) -> list[int]:
+    """The columns that are no multiple of an earlier one."""
+    first: dict[bytes, int] = {}
+    for place, column in enumerate(terms.T):
+        largest = column.max()
+        shape = np.round(column / largest, 9).tobytes() if largest > 0 else b""
+        first.setdefault(shape, place)
+    return sorted(first.values())
 
 
 _TERMS = all_terms(np.ones((1, _COLUMNS))).shape[1]

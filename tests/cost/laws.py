@@ -41,6 +41,20 @@ def convolutions(count: int, law: Law = plain_law) -> list[Sample]:
     return samples
 
 
+def matrices(count: int) -> list[Sample]:
+    """A vector through matrices of drawn shapes."""
+    rng = np.random.default_rng(2)
+    samples = []
+    for number in range(count):
+        inputs, outputs = (int(2 ** rng.uniform(6, 12)) for _ in range(2))
+        sample = Sample(
+            "dense", f"{number}", 2.0 * inputs * outputs, 4.0 * inputs, 4.0 * outputs,
+            4.0 * (inputs + 1) * outputs, 1.0, outputs, 1.0, NEAR, 0.0, 0.0,
+        )  # fmt: skip
+        samples.append(replace(sample, seconds=plain_law(sample)))
+    return samples
+
+
 def moving(family: str, count: int, seconds_per_byte: float) -> list[Sample]:
     """Operators that only read and write maps."""
     rng = np.random.default_rng(1)

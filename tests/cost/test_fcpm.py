@@ -19,6 +19,7 @@ from tests.cost.laws import (
     GFLOPS,
     convolutions,
     loaded,
+    matrices,
     moving,
     plain_law,
 )
@@ -52,6 +53,16 @@ def test_what_is_large_is_no_faster_than_what_was_seen() -> None:
     law = FCPM(candidates=[PARAMETRIC]).fit(small)
     large = features_of(replace(small[0], flops=1e12, kernel=9.0))
     assert law.predict("convolution", [large])[0] > 0.7 * 1e12 / GFLOPS
+
+
+def test_what_is_the_same_in_all_samples_does_not_grow_elsewhere() -> None:
+    """All samples make one row. What each takes besides its FLOPs and bytes may be so much a row or
+    so much in all; thousands of rows of three columns are as little work either way."""
+    law = FCPM(candidates=[PARAMETRIC]).fit(matrices(200))
+    rows = replace(
+        matrices(1)[0], flops=64512.0, read=84.0, written=43008.0, weights=18432.0, channels=3.0
+    )
+    assert law.predict("dense", [features_of(rows)])[0] < 4 * plain_law(rows)
 
 
 def test_few_shapes_are_left_to_the_law() -> None:
