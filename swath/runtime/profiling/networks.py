@@ -156,6 +156,16 @@ def _wide_head(rng: random.Random) -> Layers:
     return layers
 
 
+def _several(rng: random.Random) -> Layers:
+    """Several pictures at once: what reads weights for one may compute for all."""
+    layers = Layers(rng.choice((2, 3, 4, 8, 16, 32)), rng.choice((256, 512, 1024, 2048)))
+    value = layers.input
+    for _ in range(2):
+        value = layers.linear(value, rng.choice((100, 256, 512, 1000, 1024, 2048, 4096)))
+        value = layers.same("Relu", value)
+    return layers
+
+
 def _up_and_down(rng: random.Random) -> Layers:
     layers, value = _start(rng, 7, 80)
     value = layers.same("Relu", layers.conv(value, max(16, blocks(value.channels / 2)), 3))
@@ -206,6 +216,6 @@ def _normalized(rng: random.Random) -> Layers:
 NETWORKS: tuple[Callable[[random.Random], Layers], ...] = (
     _plain, _inverted, _head, _up_and_down, _residual, _dense_block, _stem, _squeeze_excite,
     _branches, _separable, _decoder, _wide_head, _grouped, _bottleneck, _filters, _normalized,
-    _decoder, _grouped, _plain, _decoder,
+    _decoder, _grouped, _plain, _decoder, _several,
 )  # fmt: skip
 """In the order in which they are drawn."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -146,5 +146,6 @@ def _said(op: Operator) -> str:
     return " ".join(parts)
 
 
-def _text(what: str, made: Iterable[int]) -> str:
-    return f"{what} to {'x'.join(map(str, tuple(made)[1:]))}"
+def _text(what: str, made: Sequence[int]) -> str:
+    several = f", {made[0]} at once" if made and made[0] > 1 else ""
+    return f"{what} to {'x'.join(map(str, made[1:]))}{several}"

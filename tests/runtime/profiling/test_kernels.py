@@ -84,6 +84,8 @@ def test_the_first_networks_cover_every_family_within_their_bounds():
         for position in tile.geometry.demands
     }
     assert set(FAMILIES) - BY_THE_ENGINE <= seen
+    batches = {tile.graph.tensors[tile.graph.inputs[0]].shape[0] for tile in tiles}
+    assert {1, 2} < batches, "what reads weights once for several pictures is seen too"
     small = [t for t in tiles if tile_flops(t.graph, t.geometry) <= QUICK.most_flops]
     assert len(small) >= 0.9 * len(tiles)
     assert draw_tile(7, 1e9).model.model == draw_tile(7, 1e9).model.model
