@@ -29,3 +29,7 @@ class FabricError(SwathError):
 
 class WorkerError(SwathError):
     """A worker could not do what it was asked; the message names the worker and its reason."""
+
+
+class WorkloadError(SwathError):
+    """A workload file that cannot be used, or services that cannot be served."""

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 import swath
+from swath.cli.allocate import allocate
 from swath.cli.cluster import cluster
 from swath.cli.compare import compare_planners
 from swath.cli.demo import demo
@@ -57,6 +58,7 @@ for command in (
     app.command(name)(command)
 
 app.command("compare")(compare_planners)
+app.add_typer(allocate, name="allocate")
 app.add_typer(cluster, name="cluster")
 app.add_typer(lab, name="lab")
 

@@ -44,9 +44,9 @@ class Mark:
     text: str = ""
 
 
-def draw_curves(rows: Sequence[Sequence[Panel]], path: str | os.PathLike[str], unit: str) -> None:
+def draw_curves(rows: Sequence[Sequence[Panel]], path: str | os.PathLike[str], *units: str) -> None:
     """Draw rows of panels into a ``.png`` or ``.svg`` file; all panels of a row share the scale of
-    y, from 0 on, x is logarithmic. ``unit``: what y is."""
+    y, from 0 on, x is logarithmic. ``units``: what y is, in all rows or row by row."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -57,7 +57,8 @@ def draw_curves(rows: Sequence[Sequence[Panel]], path: str | os.PathLike[str], u
         figure = Figure(figsize=size, dpi=150, layout="constrained")
         grid = figure.subplots(len(rows), columns, sharey="row", squeeze=False)
         handles: dict[str, Line2D] = {}
-        for axes_of_row, row in zip(grid, rows, strict=True):
+        labels = units if len(units) == len(rows) else units * len(rows)
+        for axes_of_row, row, unit in zip(grid, rows, labels, strict=True):
             for axes in axes_of_row[len(row) :]:
                 axes.set_axis_off()
             axes_of_row[0].set_ylabel(unit)

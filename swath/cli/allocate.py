@@ -1,0 +1,310 @@
+"""`swath allocate`: many services on one cluster, who gets which share."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+import swath
+import swath.api
+from swath.cli.options import AsJson
+from swath.cli.output import (
+    check_picture_name,
+    check_writable,
+    console,
+    facts,
+    format_ms,
+    output_file,
+    print_json,
+)
+from swath.cli.progress import Display
+from swath.errors import InputError
+from swath.planners.choosing import DEFAULT_PLANNER
+from swath.trace.curves import Panel, draw_curves
+from swath.workload.allocators import check_allocator, known_allocators
+from swath.workload.comparing import REQUESTS, Ground, Row, compare
+from swath.workload.file import load_workload
+from swath.workload.metrics import Figures, figures
+from swath.workload.ways import menus
+
+LOADS = "0.3,0.6,0.9,1.1,1.3"
+
+allocate = typer.Typer(
+    help="Many services on one cluster: which requests begin when, on which devices.",
+    no_args_is_help=True,
+)
+
+WorkloadFile = Annotated[Path, typer.Argument(metavar="WORKLOAD", help="A workload file (YAML).")]
+ClusterFile = Annotated[Path, typer.Option("--cluster", metavar="FILE", help="A cluster file.")]
+Planner = Annotated[
+    str, typer.Option("--planner", metavar="P", help="Splits requests over devices.")
+]
+Requests = Annotated[
+    int, typer.Option("--requests", metavar="N", min=1, help="Of a run, in the mean.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Of when requests come, and other chance.")]
+
+
+@allocate.command("simulate")
+def simulate(
+    workload: WorkloadFile,
+    cluster: ClusterFile,
+    allocator: Annotated[
+        str, typer.Option("--allocator", metavar="A", help="See 'swath allocate list'.")
+    ],
+    load: Annotated[
+        float | None,
+        typer.Option(
+            "--load",
+            metavar="X",
+            help="Ask for X times the FLOPs that the devices sustain.  [default: the rates of the "
+            "file]",
+        ),
+    ] = None,
+    requests: Requests = REQUESTS,
+    seed: Seed = 0,
+    planner: Planner = DEFAULT_PLANNER,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a workload on virtual time: latencies and misses by service, use of the devices."""
+    check_allocator(allocator)
+    _check_load(load)
+    with Display(quiet=as_json) as display:
+        ground = _ground(workload, cluster, planner, display)
+        display.step("serving")
+        (row,) = compare(ground, [allocator], [load], requests, 1, seed)
+    served = row.runs[0].served
+    services = {
+        menu.service.name: figures(served, place) for place, menu in enumerate(ground.menus)
+    }
+    devices = [device.name for device in swath.load_cluster(cluster).devices]
+    if as_json:
+        print_json(
+            {
+                **_keys(row),
+                "planner": planner,
+                "seconds": served.seconds,
+                "services": [
+                    {
+                        "name": name,
+                        "requests": of_one.requests,
+                        "mean_ms": of_one.mean,
+                        "p50_ms": of_one.p50,
+                        "p95_ms": of_one.p95,
+                        "p99_ms": of_one.p99,
+                        "missed_share": of_one.missed,
+                        "throughput": of_one.throughput,
+                    }
+                    for name, of_one in services.items()
+                ],
+                "devices": [
+                    {"name": name, "utilisation": useful, "busy": busy}
+                    for name, useful, busy in zip(
+                        devices, row.utilisation.useful, row.utilisation.busy, strict=True
+                    )
+                ],
+            }
+        )
+        return
+    out = console()
+    rows = {
+        "asked for": f"{row.figures.requests:.0f} requests in {served.seconds:.3g} s, "
+        f"{row.load:.0%} of the FLOPs that the devices sustain",
+        "useful": f"{row.utilisation.total:.1%} of those FLOPs",
+    }
+    if row.load > 1:
+        rows["overload"] = "more is asked for than can be done; what waits too long is given up"
+    out.print(facts(rows))
+    out.print()
+    out.print(_services({**services, "all": row.figures}))
+    out.print()
+    out.print(_devices(devices, row))
+
+
+@allocate.command("compare")
+def compare_allocators(
+    workload: WorkloadFile,
+    cluster: ClusterFile,
+    allocators: Annotated[
+        str | None, typer.Option("--allocators", metavar="A,B", help="These only; default: all.")
+    ] = None,
+    load: Annotated[
+        str, typer.Option("--load", metavar="X,X", help="FLOPs asked for, by those sustained.")
+    ] = LOADS,
+    requests: Requests = REQUESTS,
+    runs: Annotated[
+        int, typer.Option("--runs", metavar="N", min=1, help="Of each, by seeds that follow.")
+    ] = 3,
+    seed: Seed = 0,
+    planner: Planner = DEFAULT_PLANNER,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="Draw here (.png or .svg)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """All allocators side by side: latency and utilisation against load."""
+    check_writable(picture)
+    check_picture_name(picture)
+    names = [info.name for info in known_allocators()]
+    if allocators is not None:
+        names = list(dict.fromkeys(part.strip() for part in allocators.split(",")))
+    for name in names:
+        check_allocator(name)
+    loads = [_load(part) for part in load.split(",")]
+    with Display(quiet=as_json) as display:
+        ground = _ground(workload, cluster, planner, display)
+        rows = list(
+            display.count(
+                "serving",
+                compare(ground, names, loads, requests, runs, seed),
+                len(names) * len(loads),
+            )
+        )
+    # What was asked for; not what it comes to in floating point.
+    rows = [
+        replace(row, load=asked)
+        for row, asked in zip(rows, np.repeat(loads, len(names)).tolist(), strict=True)
+    ]
+    picture = picture or output_file(f"allocators-{workload.stem}-{cluster.stem}.png")
+    draw_curves(
+        [
+            [_panel("mean latency", rows, "mean"), _panel("95th percentile", rows, "p95")],
+            [_panel("missed", rows, "missed"), _panel("useful FLOPs", rows, "useful")],
+        ],
+        picture,
+        "ms",
+        "share",
+    )
+    if as_json:
+        print_json(
+            {"rows": [_keys(row) for row in rows], "planner": planner, "picture": str(picture)}
+        )
+        return
+    out = console()
+    out.print(_comparison(rows))
+    out.print()
+    out.print(facts({"picture": str(picture)}))
+
+
+@allocate.command("list")
+def list_allocators(as_json: AsJson = False) -> None:
+    """What is registered."""
+    if as_json:
+        print_json(
+            {
+                "allocators": [
+                    {"name": info.name, "summary": info.summary} for info in known_allocators()
+                ]
+            }
+        )
+        return
+    console().print(facts({info.name: info.summary for info in known_allocators()}))
+
+
+def _ground(workload: Path, cluster: Path, planner: str, display: Display) -> Ground:
+    """The services with all ways to carry them out."""
+    described = load_workload(workload)
+    costs = swath.api.costs(swath.load_cluster(cluster))
+    display.step("loading the models")
+    found = menus(
+        described,
+        swath.load,
+        costs,
+        planner,
+        each=lambda planned, count: display.count("planning", planned, count),
+        jobs=os.cpu_count() or 1,
+    )
+    return Ground.of(described, found, costs)
+
+
+def _check_load(load: float | None) -> None:
+    if load is not None and not 0 < load < math.inf:
+        raise InputError(f"--load {load:g} is no load; give a number above 0, e.g. 0.9")
+
+
+def _load(text: str) -> float:
+    try:
+        load = float(text)
+    except ValueError:
+        raise InputError(f"--load {text!r} is not understood; write e.g. 0.3,0.9") from None
+    _check_load(load)
+    return load
+
+
+def _keys(row: Row) -> dict[str, Any]:
+    return {
+        "allocator": row.allocator,
+        "load": row.load,
+        "requests": row.figures.requests,
+        "mean_ms": row.figures.mean,
+        "mean_interval_ms": row.interval,
+        "p50_ms": row.figures.p50,
+        "p95_ms": row.figures.p95,
+        "p99_ms": row.figures.p99,
+        "missed_share": row.figures.missed,
+        "throughput": row.figures.throughput,
+        "utilisation": row.utilisation.total,
+    }
+
+
+def _panel(title: str, rows: Sequence[Row], figure: str) -> Panel:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        value = row.utilisation.total if figure == "useful" else getattr(row.figures, figure)
+        lines.setdefault(row.allocator, []).append((row.load, value))
+    return Panel(title, "load", {name: sorted(points) for name, points in lines.items()})
+
+
+_TITLES = ("mean", "median", "95%", "99%", "missed", "a second")
+
+
+def _latencies(found: Figures) -> list[str]:
+    if not found.requests:
+        return [""] * len(_TITLES)
+    return [
+        *(format_ms(value) for value in (found.mean, found.p50, found.p95, found.p99)),
+        f"{found.missed:.1%}",
+        f"{found.throughput:.3g}",
+    ]
+
+
+def _services(services: Mapping[str, Figures]) -> Table:
+    table = _table("service", "requests", *_TITLES)
+    for name, found in services.items():
+        table.add_row(name, f"{found.requests:.0f}", *_latencies(found))
+    return table
+
+
+def _devices(names: Sequence[str], row: Row) -> Table:
+    table = _table("device", "useful", "busy")
+    use = row.utilisation
+    for name, useful, busy in zip(names, use.useful, use.busy, strict=True):
+        table.add_row(name, f"{useful:.1%}", f"{busy:.1%}")
+    return table
+
+
+def _comparison(rows: Sequence[Row]) -> Table:
+    table = _table("allocator", "load", *_TITLES, "useful")
+    for row in rows:
+        mean, *others = _latencies(row.figures)
+        if row.interval is not None:
+            mean = f"{mean} ± {row.interval:.0f}"
+        table.add_row(row.allocator, f"{row.load:g}", mean, *others, f"{row.utilisation.total:.1%}")
+    return table
+
+
+def _table(first: str, *titles: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first)
+    for title in titles:
+        table.add_column(title, justify="right")
+    return table

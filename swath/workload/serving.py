@@ -1,0 +1,268 @@
+"""Many services on one cluster, on virtual time: who waits, who runs by which way, who is given up.
+
+Requests of a service wait in line. Whenever one comes or is over, an allocator (see
+`swath.workload.allocators`) says which are begun, by which way and with which weight, and which are
+refused. Devices divide their time among those under way by deficit round robin over tiles
+(Shreedhar and Varghese, SIGCOMM 1995), which in the mean of many tiles is what generalised
+processor sharing is (Parekh and Gallager, 1993).
+
+Tiles are not looked at one by one here; `swath.simulate` does that. A request by a way that keeps
+device n busy for a share u_n of its time, beside others that would keep it busy for a share c_n in
+all, each counted up to what its weight lets it have beside this one's, takes 1 + max_n u_n c_n
+times as long: the part of its time in which it computes there is stretched by 1 + c_n, and all
+devices of a way wait for the last of them. On a device by itself (u = 1) this is processor sharing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+import numpy as np
+
+from swath.workload.arrivals import Offered
+from swath.workload.ways import Menu, Way
+from swath.workload.workload import Workload
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A request in line: its number, when it came, and when it is given up."""
+
+    number: int
+    came: float
+    until: float
+
+
+class Running:
+    """A request under way. ``left``: seconds that it would still take alone; ``stretch``: how many
+    times as long it takes beside the others; ``ends``: when it is over if nothing changes."""
+
+    __slots__ = ("came", "ends", "left", "number", "service", "stretch", "way", "weight")
+
+    def __init__(self, service: int, waiting: Waiting, way: Way, weight: float) -> None:
+        self.service = service
+        self.number = waiting.number
+        self.came = waiting.came
+        self.way = way
+        self.weight = weight
+        self.left = way.seconds
+        self.stretch = 1.0
+        self.ends = inf
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first in a service's line begins, by this way. ``weight``: what it gets of a device
+    beside others, each by its own weight."""
+
+    service: int
+    way: Way
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The first in a service's line is sent away."""
+
+    service: int
+
+
+@dataclass(slots=True)
+class Moment:
+    """What an allocator sees. ``waiting``: by service; ``occupied``: devices that somebody under
+    way computes on, as bits; ``begun``: by service, how many requests ever did."""
+
+    now: float
+    menus: Sequence[Menu]
+    workload: Workload
+    waiting: list[deque[Waiting]]
+    running: list[Running]
+    begun: list[int]
+    occupied: int = 0
+
+
+class Allocator(Protocol):
+    """Says what happens next at a moment; asked again until it says None."""
+
+    def decide(self, moment: Moment) -> Start | Refuse | None: ...
+
+
+@dataclass(frozen=True)
+class Served:
+    """What came of requests, by request: ``latencies`` in seconds (of those that were not served:
+    what a request waits at most), ``served``, and ``services`` as places in the workload.
+
+    ``late``: over after its deadline, or not served. ``useful``: FLOPs by device, ``busy``: seconds
+    of CPU by device, both of requests that were over within ``seconds``.
+    """
+
+    latencies: np.ndarray
+    served: np.ndarray
+    late: np.ndarray
+    services: np.ndarray
+    useful: np.ndarray
+    busy: np.ndarray
+    seconds: float
+
+
+def serve(
+    workload: Workload, menus: Sequence[Menu], offered: Offered, allocator: Allocator
+) -> Served:
+    """Have all requests served or given up, as an allocator will have it."""
+    return _World(workload, menus, offered).run(allocator)
+
+
+class _World:
+    def __init__(self, workload: Workload, menus: Sequence[Menu], offered: Offered) -> None:
+        self._times = offered.times.tolist()
+        self._services = offered.services.tolist()
+        self._offered = offered
+        self._limits = workload.limits
+        self._deadlines = [service.deadline or inf for service in workload.services]
+        self._latencies = [0.0] * len(self._times)
+        self._served = [False] * len(self._times)
+        devices = len(menus[0].ways[0].busy) if menus else 0
+        self._loads = [0.0] * devices
+        self._done: list[Way] = []
+        self._moment = Moment(0.0, menus, workload, [deque() for _ in menus], [], [0] * len(menus))
+
+    def run(self, allocator: Allocator) -> Served:
+        moment = self._moment
+        running = moment.running
+        times = [*self._times, inf]
+        count = len(self._times)
+        number = 0
+        while True:
+            ends = min([run.ends for run in running], default=inf)
+            comes = times[number]
+            if comes < ends:
+                self._pass(comes)
+                self._come(number)
+                number += 1
+            elif running:
+                self._pass(ends)
+                self._finish()
+            elif any(moment.waiting):
+                # Nobody comes or goes any more, and the allocator lets them wait: they give up.
+                moment.now = min(line[0].until for line in moment.waiting if line)
+            else:
+                break
+            self._give_up()
+            while (decision := allocator.decide(moment)) is not None:
+                if isinstance(decision, Refuse):
+                    self._refuse(moment.waiting[decision.service].popleft(), decision.service)
+                else:
+                    self._start(decision)
+        assert number == count
+        return self._result()
+
+    # What happens
+
+    def _pass(self, time: float) -> None:
+        """Time goes on; those under way come on."""
+        moment = self._moment
+        passed = time - moment.now
+        moment.now = time
+        for run in moment.running:
+            run.left -= passed / run.stretch
+
+    def _come(self, number: int) -> None:
+        moment = self._moment
+        service = self._services[number]
+        line = moment.waiting[service]
+        waiting = Waiting(number, moment.now, moment.now + self._limits[service])
+        if len(line) < moment.workload.most_waiting:
+            line.append(waiting)
+        else:
+            self._refuse(waiting, service)
+
+    def _give_up(self) -> None:
+        """Nobody waits for longer than the deadline of what he asks for."""
+        now = self._moment.now
+        for service, line in enumerate(self._moment.waiting):
+            while line and line[0].until <= now:
+                self._refuse(line.popleft(), service)
+
+    def _refuse(self, waiting: Waiting, service: int) -> None:
+        self._latencies[waiting.number] = self._limits[service]
+
+    def _start(self, start: Start) -> None:
+        moment = self._moment
+        run = Running(
+            start.service, moment.waiting[start.service].popleft(), start.way, start.weight
+        )
+        moment.begun[start.service] += 1
+        moment.running.append(run)
+        moment.occupied |= start.way.devices
+        for device, share in start.way.shares:
+            self._loads[device] += share
+        self._stretch()
+
+    def _finish(self) -> None:
+        moment = self._moment
+        now = moment.now
+        over = [run for run in moment.running if run.ends <= now]
+        moment.running[:] = [run for run in moment.running if run.ends > now]
+        for run in over:
+            self._latencies[run.number] = now - run.came
+            self._served[run.number] = True
+            if now <= self._offered.seconds:
+                self._done.append(run.way)
+            for device, share in run.way.shares:
+                self._loads[device] -= share
+        moment.occupied = 0
+        for run in moment.running:
+            moment.occupied |= run.way.devices
+        self._stretch()
+
+    def _stretch(self) -> None:
+        """Work out how long everybody takes beside the others."""
+        now, loads, running = self._moment.now, self._loads, self._moment.running
+        is_equal = len({run.weight for run in running}) < 2
+        sharers = None if is_equal else _sharers(running)
+        for run in running:
+            most = 0.0
+            for device, share in run.way.shares:
+                if sharers is None:
+                    others = loads[device] - share
+                else:
+                    others = _beside(run, share, sharers[device])
+                if share * others > most:
+                    most = share * others
+            run.stretch = 1.0 + most
+            run.ends = now + run.left * run.stretch
+
+    def _result(self) -> Served:
+        latencies = np.array(self._latencies)
+        served = np.array(self._served, dtype=bool)
+        deadlines = np.array(self._deadlines)[self._offered.services]
+        devices = len(self._loads)
+        return Served(
+            latencies,
+            served,
+            ~served | (latencies > deadlines),
+            self._offered.services,
+            np.sum([way.useful for way in self._done], axis=0) + np.zeros(devices),
+            np.sum([way.busy for way in self._done], axis=0) + np.zeros(devices),
+            self._offered.seconds,
+        )
+
+
+def _sharers(running: Sequence[Running]) -> dict[int, list[tuple[float, float]]]:
+    """By device: (share, weight) of all who use it."""
+    found: dict[int, list[tuple[float, float]]] = {}
+    for run in running:
+        for device, share in run.way.shares:
+            found.setdefault(device, []).append((share, run.weight))
+    return found
+
+
+def _beside(run: Running, own: float, sharers: Sequence[tuple[float, float]]) -> float:
+    """The share of a device's time that others would have beside this one, which itself would have
+    ``own``: each at most so many times as much as it as their weights say."""
+    weight = run.weight
+    return sum(min(share, other / weight) for share, other in sharers) - min(own, 1.0)
