@@ -17,7 +17,7 @@ demo: $(VENV)/.core  ## One photograph through VGG-16, whole and split over two 
 venv: $(VENV)/.dev  ## The virtual environment with all that development needs.
 
 # These start no workers and measure no time, so they may run side by side; the others may not.
-SIDE_BY_SIDE := $(addprefix tests/,cluster cost graph ops plan planners simulate trace zoo) \
+SIDE_BY_SIDE := $(addprefix tests/,cluster cost graph ops plan planners simulate trace workload zoo) \
 	$(patsubst %,tests/cli/test_%.py,bad_clusters bad_problems offload reliability simulate)
 
 test: lint  ## Lint, types, the order of the folders, and the quick tests.

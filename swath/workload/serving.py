@@ -7,10 +7,12 @@ refused. Devices divide their time among those under way by deficit round robin 
 processor sharing is (Parekh and Gallager, 1993).
 
 Tiles are not looked at one by one here; `swath.simulate` does that. A request by a way that keeps
-device n busy for a share u_n of its time, beside others that would keep it busy for a share c_n in
-all, each counted up to what its weight lets it have beside this one's, takes 1 + max_n u_n c_n
-times as long: the part of its time in which it computes there is stretched by 1 + c_n, and all
-devices of a way wait for the last of them. On a device by itself (u = 1) this is processor sharing.
+device n busy for a share u_n of its time has to share it with others only then; while it computes
+for a second there, another one of share v and of w times its weight computes for w v / (v + w (1 -
+v)) seconds: it computes w times as much until it waits for messages again, and leaves the device
+alone for (1 - v) / v of what it computed. With all that the others compute meanwhile, c_n seconds,
+a request takes 1 + max_n u_n c_n times as long: all devices of a way wait for the last of them. On
+one device that is always busy (u = v = 1) this is processor sharing by weights.
 """
 
 from __future__ import annotations
@@ -262,7 +264,10 @@ def _sharers(running: Sequence[Running]) -> dict[int, list[tuple[float, float]]]
 
 
 def _beside(run: Running, own: float, sharers: Sequence[tuple[float, float]]) -> float:
-    """The share of a device's time that others would have beside this one, which itself would have
-    ``own``: each at most so many times as much as it as their weights say."""
-    weight = run.weight
-    return sum(min(share, other / weight) for share, other in sharers) - min(own, 1.0)
+    """Seconds that others compute on a device in every second that this one does, which itself is
+    busy there for a share ``own`` of its time."""
+    total = -own  # It is among those who share, and of its own weight.
+    for share, weight in sharers:
+        more = weight / run.weight
+        total += more * share / (share + more * (1.0 - share))
+    return total

@@ -85,8 +85,7 @@ class _Ways:
     def furthest(self, shares: np.ndarray, direction: np.ndarray) -> float:
         """How far one can go that way, at most to its end, and not to any device's capacity."""
         loads, more = shares @ self.loads, direction @ self.loads
-        steps = (1 - loads[more > 0]) / more[more > 0]
-        return float(min(1.0, NEARLY * np.min(steps, initial=np.inf)))
+        return NEARLY / max(NEARLY, float(np.max(more / (1 - loads))))
 
     def gradient(self, shares: np.ndarray) -> np.ndarray:
         """How much more these become by a way's share."""
