@@ -76,14 +76,17 @@ class Refuse:
 @dataclass(slots=True)
 class Moment:
     """What an allocator sees. ``waiting``: by service; ``occupied``: devices that somebody under
-    way computes on, as bits; ``begun``: by service, how many requests ever did."""
+    way computes on, as bits; ``come``, ``begun``, ``lost``: by service, how many requests ever
+    came, were begun, were not served."""
 
     now: float
     menus: Sequence[Menu]
     workload: Workload
     waiting: list[deque[Waiting]]
     running: list[Running]
+    come: list[int]
     begun: list[int]
+    lost: list[int]
     occupied: int = 0
 
 
@@ -115,36 +118,43 @@ def serve(
     workload: Workload, menus: Sequence[Menu], offered: Offered, allocator: Allocator
 ) -> Served:
     """Have all requests served or given up, as an allocator will have it."""
-    return _World(workload, menus, offered).run(allocator)
+    world = World(workload, menus, offered)
+    world.run(allocator)
+    return world.result()
 
 
-class _World:
+class World:
+    """Requests being served. ``moment``: what it is like now; ``ended``: numbers of the requests
+    that are served or given up, in that order; ``latencies``: by number, seconds, once they are."""
+
     def __init__(self, workload: Workload, menus: Sequence[Menu], offered: Offered) -> None:
-        self._times = offered.times.tolist()
-        self._services = offered.services.tolist()
+        lines: list[deque[Waiting]] = [deque() for _ in menus]
+        come, begun, lost = ([0] * len(menus) for _ in range(3))
+        self.moment = Moment(0.0, menus, workload, lines, [], come, begun, lost)
+        self.ended: list[int] = []
+        self.latencies = [0.0] * len(offered.times)
         self._offered = offered
+        self._times = [*offered.times.tolist(), inf]
+        self._services = offered.services.tolist()
         self._limits = workload.limits
         self._deadlines = [service.deadline or inf for service in workload.services]
-        self._latencies = [0.0] * len(self._times)
-        self._served = [False] * len(self._times)
-        devices = len(menus[0].ways[0].busy) if menus else 0
-        self._loads = [0.0] * devices
+        self._served = [False] * len(offered.times)
+        self._loads = [0.0] * (len(menus[0].ways[0].busy) if menus else 0)
         self._done: list[Way] = []
-        self._moment = Moment(0.0, menus, workload, [deque() for _ in menus], [], [0] * len(menus))
+        self._come = 0
 
-    def run(self, allocator: Allocator) -> Served:
-        moment = self._moment
+    def run(self, allocator: Allocator, arrivals: int | None = None) -> bool:
+        """Until all is over, or until so many requests have come; whether it is not over yet."""
+        moment = self.moment
+        times = self._times
         running = moment.running
-        times = [*self._times, inf]
-        count = len(self._times)
-        number = 0
-        while True:
+        until = len(self._offered.times) + 1 if arrivals is None else arrivals
+        while self._come < until:
             ends = min([run.ends for run in running], default=inf)
-            comes = times[number]
+            comes = times[self._come]
             if comes < ends:
                 self._pass(comes)
-                self._come(number)
-                number += 1
+                self._take_in()
             elif running:
                 self._pass(ends)
                 self._finish()
@@ -152,29 +162,30 @@ class _World:
                 # Nobody comes or goes any more, and the allocator lets them wait: they give up.
                 moment.now = min(line[0].until for line in moment.waiting if line)
             else:
-                break
+                return False
             self._give_up()
             while (decision := allocator.decide(moment)) is not None:
                 if isinstance(decision, Refuse):
                     self._refuse(moment.waiting[decision.service].popleft(), decision.service)
                 else:
                     self._start(decision)
-        assert number == count
-        return self._result()
+        return True
 
     # What happens
 
     def _pass(self, time: float) -> None:
         """Time goes on; those under way come on."""
-        moment = self._moment
+        moment = self.moment
         passed = time - moment.now
         moment.now = time
         for run in moment.running:
             run.left -= passed / run.stretch
 
-    def _come(self, number: int) -> None:
-        moment = self._moment
+    def _take_in(self) -> None:
+        moment, number = self.moment, self._come
+        self._come += 1
         service = self._services[number]
+        moment.come[service] += 1
         line = moment.waiting[service]
         waiting = Waiting(number, moment.now, moment.now + self._limits[service])
         if len(line) < moment.workload.most_waiting:
@@ -184,16 +195,18 @@ class _World:
 
     def _give_up(self) -> None:
         """Nobody waits for longer than the deadline of what he asks for."""
-        now = self._moment.now
-        for service, line in enumerate(self._moment.waiting):
+        now = self.moment.now
+        for service, line in enumerate(self.moment.waiting):
             while line and line[0].until <= now:
                 self._refuse(line.popleft(), service)
 
     def _refuse(self, waiting: Waiting, service: int) -> None:
-        self._latencies[waiting.number] = self._limits[service]
+        self.latencies[waiting.number] = self._limits[service]
+        self.moment.lost[service] += 1
+        self.ended.append(waiting.number)
 
     def _start(self, start: Start) -> None:
-        moment = self._moment
+        moment = self.moment
         run = Running(
             start.service, moment.waiting[start.service].popleft(), start.way, start.weight
         )
@@ -205,13 +218,14 @@ class _World:
         self._stretch()
 
     def _finish(self) -> None:
-        moment = self._moment
+        moment = self.moment
         now = moment.now
         over = [run for run in moment.running if run.ends <= now]
         moment.running[:] = [run for run in moment.running if run.ends > now]
         for run in over:
-            self._latencies[run.number] = now - run.came
+            self.latencies[run.number] = now - run.came
             self._served[run.number] = True
+            self.ended.append(run.number)
             if now <= self._offered.seconds:
                 self._done.append(run.way)
             for device, share in run.way.shares:
@@ -223,7 +237,7 @@ class _World:
 
     def _stretch(self) -> None:
         """Work out how long everybody takes beside the others."""
-        now, loads, running = self._moment.now, self._loads, self._moment.running
+        now, loads, running = self.moment.now, self._loads, self.moment.running
         is_equal = len({run.weight for run in running}) < 2
         sharers = None if is_equal else _sharers(running)
         for run in running:
@@ -238,8 +252,9 @@ class _World:
             run.stretch = 1.0 + most
             run.ends = now + run.left * run.stretch
 
-    def _result(self) -> Served:
-        latencies = np.array(self._latencies)
+    def result(self) -> Served:
+        """What came of all, once it is over."""
+        latencies = np.array(self.latencies)
         served = np.array(self._served, dtype=bool)
         deadlines = np.array(self._deadlines)[self._offered.services]
         devices = len(self._loads)

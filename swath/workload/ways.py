@@ -32,13 +32,14 @@ WORTHWHILE = 0.97
 
 @dataclass(frozen=True)
 class Way:
-    """A plan of a service's model, and what a request takes by it while nobody else asks.
+    """A plan of a service's model, and what a request takes by it while nobody else asks. ``plan``:
+    None for a way that is made up.
 
     ``seconds``: from its beginning to its result; ``busy``: seconds of CPU, and ``useful``: FLOPs
     of the unsplit model, by device in the cluster's order.
     """
 
-    plan: Plan
+    plan: Plan | None
     seconds: float
     busy: tuple[float, ...]
     useful: tuple[float, ...]

@@ -1,0 +1,1 @@
+"""Learning which prices to ask: the environment, what is seen of services, training, policies."""
