@@ -13,7 +13,7 @@ MOST_LOAD = 0.98
 """Of a device's time. Where more is asked, the same share of all requests is left out of the
 account, as little as makes it so."""
 
-STEPS = 300
+STEPS = 100
 """Of the optimisation, at most."""
 
 LEAST_GAIN = 1e-4
@@ -110,6 +110,7 @@ def optimal_shares(setting: Setting) -> list[np.ndarray]:
             lambda step, base=shares, along=direction: ways.crowd(base + step * along),
             bounds=(0.0, ways.furthest(shares, direction)),
             method="bounded",
+            options={"xatol": 1e-3},
         )
         shares = shares + float(found.x) * direction
     return [shares[own] for own in ways.own]
