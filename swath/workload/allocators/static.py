@@ -13,7 +13,7 @@ MOST_LOAD = 0.98
 """Of a device's time. Where more is asked, the same share of all requests is left out of the
 account, as little as makes it so."""
 
-STEPS = 100
+STEPS = 300
 """Of the optimisation, at most."""
 
 LEAST_GAIN = 1e-4
