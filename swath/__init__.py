@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PlanError,
         SwathError,
         WorkerError,
+        WorkloadError,
     )
     from swath.graph.graph import Graph
     from swath.graph.inspect import Inspection
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from swath.runtime.verify import Verification
     from swath.simulate.simulate import Simulation
     from swath.trace.pictures import draw_plan
+    from swath.workload.file import load_workload
 
 __version__ = "0.1.0"
 
@@ -61,12 +63,14 @@ __all__ = [
     "SwathError",
     "Verification",
     "WorkerError",
+    "WorkloadError",
     "connect",
     "draw_plan",
     "inspect",
     "load",
     "load_cluster",
     "load_plan",
+    "load_workload",
     "plan",
     "random_inputs",
     "read_inputs",
@@ -87,6 +91,7 @@ _HOMES = {
         "PlanError",
         "SwathError",
         "WorkerError",
+        "WorkloadError",
     ),
     "swath.graph.graph": ("Graph",),
     "swath.graph.inspect": ("Inspection",),
@@ -103,6 +108,7 @@ _HOMES = {
     "swath.runtime.verify": ("Verification",),
     "swath.simulate.simulate": ("Simulation",),
     "swath.trace.pictures": ("draw_plan",),
+    "swath.workload.file": ("load_workload",),
 }
 _PACKAGES = ("plan", "simulate")
 """Functions whose name a package bears too; it can be called."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,12 +31,24 @@ from swath.errors import InputError
 from swath.planners.choosing import DEFAULT_PLANNER
 from swath.trace.curves import Panel, draw_curves
 from swath.workload.allocators import check_allocator, known_allocators
-from swath.workload.comparing import REQUESTS, Ground, Row, compare
-from swath.workload.file import load_workload
+from swath.workload.comparing import REQUESTS, Ground, Row, check_rates, compare
+from swath.workload.learning.policy import load_policy
+from swath.workload.learning.training import (
+    TRAINING_STEPS,
+    Training,
+    train,
+)
+from swath.workload.learning.training import check_installed as check_training
 from swath.workload.metrics import Figures, figures
 from swath.workload.ways import menus
 
 LOADS = "0.3,0.6,0.9,1.1,1.3"
+
+EVALUATIONS = 3
+"""Runs of each allocator at each load, after training."""
+
+NEVER_TRAINED_ON = 10**6
+"""From this seed on; training draws its own."""
 
 allocate = typer.Typer(
     help="Many services on one cluster: which requests begin when, on which devices.",
@@ -46,6 +59,15 @@ WorkloadFile = Annotated[Path, typer.Argument(metavar="WORKLOAD", help="A worklo
 ClusterFile = Annotated[Path, typer.Option("--cluster", metavar="FILE", help="A cluster file.")]
 Planner = Annotated[
     str, typer.Option("--planner", metavar="P", help="Splits requests over devices.")
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        metavar="FILE",
+        help="What 'drl' does; see 'swath allocate train'.  [default: the one that comes with "
+        "swath]",
+    ),
 ]
 Requests = Annotated[
     int, typer.Option("--requests", metavar="N", min=1, help="Of a run, in the mean.")
@@ -71,14 +93,16 @@ def simulate(
     ] = None,
     requests: Requests = REQUESTS,
     seed: Seed = 0,
+    policy: PolicyFile = None,
     planner: Planner = DEFAULT_PLANNER,
     as_json: AsJson = False,
 ) -> None:
     """Serve a workload on virtual time: latencies and misses by service, use of the devices."""
     check_allocator(allocator)
     _check_load(load)
+    _check_policy(policy, [allocator])
     with Display(quiet=as_json) as display:
-        ground = _ground(workload, cluster, planner, display)
+        ground = _ground(workload, cluster, planner, display, policy, is_scaled=load is not None)
         display.step("serving")
         (row,) = compare(ground, [allocator], [load], requests, 1, seed)
     served = row.runs[0].served
@@ -144,6 +168,7 @@ def compare_allocators(
         int, typer.Option("--runs", metavar="N", min=1, help="Of each, by seeds that follow.")
     ] = 3,
     seed: Seed = 0,
+    policy: PolicyFile = None,
     planner: Planner = DEFAULT_PLANNER,
     picture: Annotated[
         Path | None,
@@ -159,9 +184,10 @@ def compare_allocators(
         names = list(dict.fromkeys(part.strip() for part in allocators.split(",")))
     for name in names:
         check_allocator(name)
+    _check_policy(policy, names)
     loads = [_load(part) for part in load.split(",")]
     with Display(quiet=as_json) as display:
-        ground = _ground(workload, cluster, planner, display)
+        ground = _ground(workload, cluster, planner, display, policy)
         rows = list(
             display.count(
                 "serving",
@@ -195,6 +221,82 @@ def compare_allocators(
     out.print(facts({"picture": str(picture)}))
 
 
+@allocate.command("train")
+def train_policy(
+    workload: WorkloadFile,
+    cluster: ClusterFile,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="The policy (.onnx).")
+    ],
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", min=1, help="Of 32 requests each.")
+    ] = TRAINING_STEPS,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="FILE",
+            help="Keep there what is learnt, and go on from it.  [default: beside the policy]",
+        ),
+    ] = None,
+    logs: Annotated[
+        Path | None,
+        typer.Option("--logs", metavar="FOLDER", help="For TensorBoard."),
+    ] = None,
+    seed: Seed = 0,
+    planner: Planner = DEFAULT_PLANNER,
+    as_json: AsJson = False,
+) -> None:
+    """Learn when to ask which prices, on workloads like this one; then compare, on ones never
+    learnt on. Stopped, it goes on where it was."""
+    check_training()
+    for path in (output, checkpoint):
+        check_writable(path)
+    training = Training(steps, seed, checkpoint or output.with_suffix(".checkpoint"), logs)
+    started = time.monotonic()
+    with Display(quiet=as_json) as display:
+        ground = _ground(workload, cluster, planner, display)
+        display.step("training")
+
+        def tell(done: int, reward: float) -> None:
+            display.amount(f"training (reward {reward:+.3f})", done, steps)
+
+        train(ground, training, output, tell)
+        seconds = time.monotonic() - started
+        names = [info.name for info in known_allocators()]
+        loads = [_load(part) for part in LOADS.split(",")]
+        ground = replace(ground, policy=output)
+        rows = list(
+            display.count(
+                "comparing",
+                compare(ground, names, loads, REQUESTS, EVALUATIONS, NEVER_TRAINED_ON + seed),
+                len(names) * len(loads),
+            )
+        )
+    if as_json:
+        print_json(
+            {
+                "policy": str(output),
+                "steps": steps,
+                "seconds": seconds,
+                "rows": [_keys(row) for row in rows],
+            }
+        )
+        return
+    out = console()
+    out.print(_comparison(rows))
+    out.print()
+    out.print(
+        facts(
+            {
+                "policy": str(output),
+                "trained": f"{steps} steps in {seconds / 60:.3g} min",
+                "checkpoint": str(training.checkpoint),
+            }
+        )
+    )
+
+
 @allocate.command("list")
 def list_allocators(as_json: AsJson = False) -> None:
     """What is registered."""
@@ -210,9 +312,27 @@ def list_allocators(as_json: AsJson = False) -> None:
     console().print(facts({info.name: info.summary for info in known_allocators()}))
 
 
-def _ground(workload: Path, cluster: Path, planner: str, display: Display) -> Ground:
-    """The services with all ways to carry them out."""
-    described = load_workload(workload)
+def _check_policy(policy: Path | None, allocators: Sequence[str]) -> None:
+    """Before any work is done: it can be used, and is."""
+    if "drl" in allocators:
+        load_policy(policy)
+    elif policy is not None:
+        raise InputError("--policy is for the allocator drl; leave it away, or name that one too")
+
+
+def _ground(
+    workload: Path,
+    cluster: Path,
+    planner: str,
+    display: Display,
+    policy: Path | None = None,
+    is_scaled: bool = True,
+) -> Ground:
+    """The services with all ways to carry them out; where their rates are scaled, some must be more
+    than 0."""
+    described = swath.load_workload(workload)
+    if is_scaled:
+        check_rates(described)
     costs = swath.api.costs(swath.load_cluster(cluster))
     display.step("loading the models")
     found = menus(
@@ -223,7 +343,7 @@ def _ground(workload: Path, cluster: Path, planner: str, display: Display) -> Gr
         each=lambda planned, count: display.count("planning", planned, count),
         jobs=os.cpu_count() or 1,
     )
-    return Ground.of(described, found, costs)
+    return Ground.of(described, found, costs, policy)
 
 
 def _check_load(load: float | None) -> None:

@@ -81,6 +81,11 @@ class Display:
             yield item
             self._progress.advance(task)
 
+    def amount(self, text: str, done: int, total: int) -> None:
+        """What is being done now, and how much of it is."""
+        task = self._show(text, moving=True)
+        self._progress.update(task, total=total, completed=done)
+
     def _show(self, text: str, moving: bool) -> TaskID:
         for task in self._progress.task_ids:
             self._progress.remove_task(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 
@@ -24,19 +25,22 @@ REQUESTS = 5000
 @dataclass(frozen=True)
 class Ground:
     """Services on a cluster, ready to be served. ``speeds``: sustained FLOP/s by device, 0 for one
-    that does not compute."""
+    that does not compute; ``policy``: as in `Setting`."""
 
     workload: Workload
     menus: Sequence[Menu]
     speeds: Sequence[float]
+    policy: Path | None = None
 
     @staticmethod
-    def of(workload: Workload, menus: Sequence[Menu], costs: Costs) -> Ground:
+    def of(
+        workload: Workload, menus: Sequence[Menu], costs: Costs, policy: Path | None = None
+    ) -> Ground:
         speeds = [
             costs.sustained(device.name) if device.compute else 0.0
             for device in costs.cluster.devices
         ]
-        return Ground(workload, menus, speeds)
+        return Ground(workload, menus, speeds, policy)
 
     @property
     def load(self) -> float:
@@ -46,14 +50,19 @@ class Ground:
     def scale(self, load: float) -> float:
         """How many times the workload's rates make this load. Raises WorkloadError where all rates
         are 0."""
-        if not self.load:
-            raise WorkloadError("every service's rate is 0, and so is any multiple; give rates")
+        check_rates(self.workload)
         return load / self.load
 
     def seconds(self, requests: int, scale: float) -> float:
         """In which so many requests come, in the mean."""
         rate = scale * sum(menu.service.rate for menu in self.menus)
         return requests / rate if rate else 1.0
+
+
+def check_rates(workload: Workload) -> None:
+    """Raises WorkloadError where all rates are 0."""
+    if not any(service.rate for service in workload.services):
+        raise WorkloadError("every service's rate is 0, and so is any multiple; give rates")
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class Row:
 
 def run(ground: Ground, allocator: str, scale: float, requests: int, seed: int) -> Run:
     """Have about so many requests allocated, all that come in the time that takes in the mean."""
-    setting = Setting(ground.workload, ground.menus, ground.speeds, scale, seed)
+    setting = Setting(ground.workload, ground.menus, ground.speeds, scale, seed, ground.policy)
     offered = offer(ground.workload, ground.seconds(requests, scale), seed, scale)
     served = serve(ground.workload, ground.menus, offered, make_allocator(allocator, setting))
     return Run(served, figures(served), utilisation(served, ground.speeds))

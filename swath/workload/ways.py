@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from joblib import Parallel, delayed
-
 from swath.cost import Costs
 from swath.errors import PlanError, SwathError, WorkloadError
 from swath.graph.codec import weightless
@@ -20,6 +18,7 @@ from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan
 from swath.plan.program import Compute
 from swath.planners import Problem, make_planner
+from swath.planners.sweep.backends import deaf_to_interrupts
 from swath.simulate import Request, make_script, simulate
 from swath.workload.workload import Service, Workload
 
@@ -95,14 +94,17 @@ def menus(
     Raises WorkloadError, with the service's name, for a model that cannot be loaded or fits on no
     device, and PlanError for a planner that is not known.
     """
+    from joblib import Parallel, delayed
+
     make_planner(planner)
     graphs = _graphs(workload, load)
     asked = [(model, group) for model in graphs for group in groups(costs)]
-    with Parallel(n_jobs=jobs, return_as="generator") as parallel:
-        planned = parallel(
-            delayed(_planned)(model, graphs[model], costs, planner, group) for model, group in asked
-        )
-        found = {(model, group): way for model, group, way in each(planned, len(asked))}
+    calls = (
+        delayed(_planned)(model, graphs[model], costs, planner, group) for model, group in asked
+    )
+    with deaf_to_interrupts():
+        planned = Parallel(n_jobs=jobs, return_as="generator")(calls)
+    found = {(model, group): way for model, group, way in each(planned, len(asked))}
     return tuple(
         Menu(
             service,

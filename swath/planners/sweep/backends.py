@@ -58,7 +58,7 @@ def sweep(
         return
     with _dask_client() if backend == "dask" else contextlib.nullcontext():
         # Only so does joblib register Dask's backend by itself.
-        with joblib.parallel_config(backend=backend), _deaf_to_interrupts():
+        with joblib.parallel_config(backend=backend), deaf_to_interrupts():
             rows = joblib.Parallel(
                 n_jobs=jobs or -1, batch_size=1, return_as="generator_unordered"
             )(calls)
@@ -66,7 +66,7 @@ def sweep(
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def deaf_to_interrupts() -> Iterator[None]:
     """Processes that are started inside leave Ctrl-C to this one, which ends them in order."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from pathlib import Path
 
 from swath.errors import WorkloadError
 from swath.workload.serving import Allocator
@@ -18,13 +18,15 @@ from swath.workload.workload import Workload
 class Setting:
     """What an allocator knows beforehand: the services with their ways; ``speeds``: sustained
     FLOP/s by device, 0 for one that does not compute; ``scale``: how many times the workload's
-    rates the requests come at in the mean; ``seed``: of what it draws."""
+    rates the requests come at in the mean; ``seed``: of what it draws; ``policy``: a file of what
+    was learnt (None: the one that comes with Swath)."""
 
     workload: Workload
     menus: Sequence[Menu]
     speeds: Sequence[float]
     scale: float = 1.0
     seed: int = 0
+    policy: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ _ALLOCATORS = (
         "swath.workload.allocators.static:OptimalStatic",
         "fixed shares of each service's requests by each way, the best for the mean load",
     ),
+    AllocatorInfo(
+        "drl",
+        "swath.workload.learning.steering:Steered",
+        "prices by a learnt policy: of devices' time, of waiting, of being late",
+    ),
 )
 
 
@@ -87,8 +94,8 @@ def check_allocator(name: str) -> AllocatorInfo:
     return info
 
 
-def make_allocator(name: str, setting: Setting, **options: Any) -> Allocator:
+def make_allocator(name: str, setting: Setting) -> Allocator:
     """The allocator of this name. Raises WorkloadError where there is none."""
     module, _, attribute = check_allocator(name).target.partition(":")
-    allocator: Allocator = getattr(import_module(module), attribute)(setting, **options)
+    allocator: Allocator = getattr(import_module(module), attribute)(setting)
     return allocator

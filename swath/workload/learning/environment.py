@@ -5,6 +5,9 @@ policy says what the cluster's time, waiting and lateness are worth at such a lo
 works out from that which request begins when, on which devices and with which share: a policy fits
 any number of services and devices. (Hu et al., JPDC 192, 2024, learn the allocation of computing
 itself; what their agent sees and does is not public.)
+
+Who imports this has it registered: ``gymnasium.make("swath/Allocation-v0")``, or in one go
+``gymnasium.make("swath.workload.learning.environment:swath/Allocation-v0")``.
 """
 
 from __future__ import annotations
@@ -29,14 +32,14 @@ REFERENCE = "optimal-static"
 STEPS = 40
 """Of an episode."""
 
-TAIL = 2.0
+TAIL = 4.0
 """How much more a second of latency counts that is beyond a part of the reference's 95th
 percentile, which is what makes that percentile fall."""
 
 TAIL_FROM = 0.6
 """That part."""
 
-USEFUL = 1.0
+USEFUL = 2.0
 """What one per cent of useful FLOPs is worth in per cent of the cost of latency."""
 
 
@@ -139,3 +142,6 @@ class _Account:
         return sum(
             count * flops for count, flops in zip(world.moment.begun, self._flops, strict=True)
         )
+
+
+gymnasium.register("swath/Allocation-v0", f"{__name__}:{AllocationEnv.__name__}")
