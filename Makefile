@@ -18,7 +18,7 @@ venv: $(VENV)/.dev  ## The virtual environment with all that development needs.
 
 # These start no workers and measure no time, so they may run side by side; the others may not.
 SIDE_BY_SIDE := $(addprefix tests/,cluster cost graph ops plan planners simulate trace workload zoo) \
-	$(patsubst %,tests/cli/test_%.py,bad_clusters bad_problems offload reliability simulate)
+	$(patsubst %,tests/cli/test_%.py,allocate bad_clusters bad_problems offload reliability simulate)
 
 test: lint  ## Lint, types, the order of the folders, and the quick tests.
 	$(BIN)/pytest -m "not slow" --numprocesses logical $(SIDE_BY_SIDE)

@@ -5,33 +5,37 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
-from rich.table import Table
 
 import swath
 import swath.api
+from swath.cli.allocations import (
+    comparison,
+    device_table,
+    draw_rows,
+    figure_keys,
+    row_keys,
+    service_table,
+)
 from swath.cli.options import AsJson
 from swath.cli.output import (
     check_picture_name,
     check_writable,
     console,
     facts,
-    format_ms,
     output_file,
     print_json,
 )
 from swath.cli.progress import Display
 from swath.errors import InputError
 from swath.planners.choosing import DEFAULT_PLANNER
-from swath.trace.curves import Panel, draw_curves
 from swath.workload.allocators import check_allocator, known_allocators
-from swath.workload.comparing import REQUESTS, Ground, Row, check_rates, compare
+from swath.workload.comparing import REQUESTS, Ground, check_rates, compare
 from swath.workload.learning.policy import load_policy
 from swath.workload.learning.training import (
     TRAINING_STEPS,
@@ -39,7 +43,7 @@ from swath.workload.learning.training import (
     train,
 )
 from swath.workload.learning.training import check_installed as check_training
-from swath.workload.metrics import Figures, figures
+from swath.workload.metrics import figures
 from swath.workload.ways import menus
 
 LOADS = "0.3,0.6,0.9,1.1,1.3"
@@ -113,21 +117,11 @@ def simulate(
     if as_json:
         print_json(
             {
-                **_keys(row),
+                **row_keys(row),
                 "planner": planner,
                 "seconds": served.seconds,
                 "services": [
-                    {
-                        "name": name,
-                        "requests": of_one.requests,
-                        "mean_ms": of_one.mean,
-                        "p50_ms": of_one.p50,
-                        "p95_ms": of_one.p95,
-                        "p99_ms": of_one.p99,
-                        "missed_share": of_one.missed,
-                        "throughput": of_one.throughput,
-                    }
-                    for name, of_one in services.items()
+                    {"name": name, **figure_keys(found)} for name, found in services.items()
                 ],
                 "devices": [
                     {"name": name, "utilisation": useful, "busy": busy}
@@ -148,9 +142,9 @@ def simulate(
         rows["overload"] = "more is asked for than can be done; what waits too long is given up"
     out.print(facts(rows))
     out.print()
-    out.print(_services({**services, "all": row.figures}))
+    out.print(service_table({**services, "all": row.figures}))
     out.print()
-    out.print(_devices(devices, row))
+    out.print(device_table(devices, row))
 
 
 @allocate.command("compare")
@@ -195,28 +189,15 @@ def compare_allocators(
                 len(names) * len(loads),
             )
         )
-    # What was asked for; not what it comes to in floating point.
-    rows = [
-        replace(row, load=asked)
-        for row, asked in zip(rows, np.repeat(loads, len(names)).tolist(), strict=True)
-    ]
     picture = picture or output_file(f"allocators-{workload.stem}-{cluster.stem}.png")
-    draw_curves(
-        [
-            [_panel("mean latency", rows, "mean"), _panel("95th percentile", rows, "p95")],
-            [_panel("missed", rows, "missed"), _panel("useful FLOPs", rows, "useful")],
-        ],
-        picture,
-        "ms",
-        "share",
-    )
+    draw_rows(rows, picture)
     if as_json:
         print_json(
-            {"rows": [_keys(row) for row in rows], "planner": planner, "picture": str(picture)}
+            {"rows": [row_keys(row) for row in rows], "planner": planner, "picture": str(picture)}
         )
         return
     out = console()
-    out.print(_comparison(rows))
+    out.print(comparison(rows))
     out.print()
     out.print(facts({"picture": str(picture)}))
 
@@ -279,12 +260,12 @@ def train_policy(
                 "policy": str(output),
                 "steps": steps,
                 "seconds": seconds,
-                "rows": [_keys(row) for row in rows],
+                "rows": [row_keys(row) for row in rows],
             }
         )
         return
     out = console()
-    out.print(_comparison(rows))
+    out.print(comparison(rows))
     out.print()
     out.print(
         facts(
@@ -358,73 +339,3 @@ def _load(text: str) -> float:
         raise InputError(f"--load {text!r} is not understood; write e.g. 0.3,0.9") from None
     _check_load(load)
     return load
-
-
-def _keys(row: Row) -> dict[str, Any]:
-    return {
-        "allocator": row.allocator,
-        "load": row.load,
-        "requests": row.figures.requests,
-        "mean_ms": row.figures.mean,
-        "mean_interval_ms": row.interval,
-        "p50_ms": row.figures.p50,
-        "p95_ms": row.figures.p95,
-        "p99_ms": row.figures.p99,
-        "missed_share": row.figures.missed,
-        "throughput": row.figures.throughput,
-        "utilisation": row.utilisation.total,
-    }
-
-
-def _panel(title: str, rows: Sequence[Row], figure: str) -> Panel:
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        value = row.utilisation.total if figure == "useful" else getattr(row.figures, figure)
-        lines.setdefault(row.allocator, []).append((row.load, value))
-    return Panel(title, "load", {name: sorted(points) for name, points in lines.items()})
-
-
-_TITLES = ("mean", "median", "95%", "99%", "missed", "a second")
-
-
-def _latencies(found: Figures) -> list[str]:
-    if not found.requests:
-        return [""] * len(_TITLES)
-    return [
-        *(format_ms(value) for value in (found.mean, found.p50, found.p95, found.p99)),
-        f"{found.missed:.1%}",
-        f"{found.throughput:.3g}",
-    ]
-
-
-def _services(services: Mapping[str, Figures]) -> Table:
-    table = _table("service", "requests", *_TITLES)
-    for name, found in services.items():
-        table.add_row(name, f"{found.requests:.0f}", *_latencies(found))
-    return table
-
-
-def _devices(names: Sequence[str], row: Row) -> Table:
-    table = _table("device", "useful", "busy")
-    use = row.utilisation
-    for name, useful, busy in zip(names, use.useful, use.busy, strict=True):
-        table.add_row(name, f"{useful:.1%}", f"{busy:.1%}")
-    return table
-
-
-def _comparison(rows: Sequence[Row]) -> Table:
-    table = _table("allocator", "load", *_TITLES, "useful")
-    for row in rows:
-        mean, *others = _latencies(row.figures)
-        if row.interval is not None:
-            mean = f"{mean} ± {row.interval:.0f}"
-        table.add_row(row.allocator, f"{row.load:g}", mean, *others, f"{row.utilisation.total:.1%}")
-    return table
-
-
-def _table(first: str, *titles: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(first)
-    for title in titles:
-        table.add_column(title, justify="right")
-    return table

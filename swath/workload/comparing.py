@@ -111,7 +111,7 @@ def compare(
             made = [
                 run(ground, allocator, scale, requests, seed + number) for number in range(runs)
             ]
-            yield _row(allocator, scale * ground.load, made)
+            yield _row(allocator, ground.load if load is None else load, made)
 
 
 def _row(allocator: str, load: float, runs: Sequence[Run]) -> Row:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -81,7 +80,6 @@ def _check(path: Path, session: Any) -> None:
         raise WorkloadError(f"{path}: a policy of another shape{mend}")
 
 
-@lru_cache(maxsize=8)
 def load_policy(path: Path | None = None) -> Policy:
     """The policy of a file; without one, the shipped one."""
     return Policy(path or Path(str(files("swath.workload.learning") / SHIPPED)))
