@@ -13,11 +13,11 @@ MOST_LOAD = 0.98
 """Of a device's time. Where more is asked, the same share of all requests is left out of the
 account, as little as makes it so."""
 
-STEPS = 300
+STEPS = 100
 """Of the optimisation, at most."""
 
-LEAST_GAIN = 1e-4
-"""Relative to what there is; where a step promises less, none more is made."""
+LEAST_GAIN = 1e-3
+"""Relative to what there is: where no more can be gained (the duality gap), the search ends."""
 
 NEARLY = 0.999
 """Of the way to where a device is full."""
@@ -33,8 +33,9 @@ class OptimalStatic:
 
     Such a queue (M/G/1, its processor shared) holds load / (1 - load) requests (Kleinrock, Queueing
     Systems II, 1976, 4.4); a way's requests are in the system for what it takes beyond its devices'
-    work besides. All that is convex in the shares, so Frank and Wolfe's method (1956) finds the
-    best.
+    work besides. All that is convex in the shares, so Frank and Wolfe's method finds the best; here
+    in pairs: what goes by each service's worst way moves towards its best one (Lacoste-Julien and
+    Jaggi, NeurIPS 2015).
 
     When devices become idle, whichever of the possible ways is furthest behind its share is taken,
     the longest waiting service first.
@@ -100,11 +101,16 @@ def optimal_shares(setting: Setting) -> list[np.ndarray]:
     ways = _listed(setting, kept)
     for _ in range(STEPS):
         gradient = ways.gradient(shares)
-        towards = np.zeros_like(shares)
+        direction = np.zeros_like(shares)
+        promised = 0.0
         for own in ways.own:
-            towards[own[np.argmin(gradient[own])]] = 1.0
-        direction = towards - shares
-        if -(gradient @ direction) < LEAST_GAIN * ways.crowd(shares):
+            best = own[np.argmin(gradient[own])]
+            used = own[shares[own] > 0]
+            worst = used[np.argmax(gradient[used])]
+            direction[best] += shares[worst]
+            direction[worst] -= shares[worst]
+            promised += float(gradient[own] @ shares[own] - gradient[best])
+        if promised < LEAST_GAIN * ways.crowd(shares):
             break
         found = minimize_scalar(
             lambda step, base=shares, along=direction: ways.crowd(base + step * along),
@@ -112,7 +118,7 @@ def optimal_shares(setting: Setting) -> list[np.ndarray]:
             method="bounded",
             options={"xatol": 1e-3},
         )
-        shares = shares + float(found.x) * direction
+        shares = np.maximum(0.0, shares + float(found.x) * direction)
     return [shares[own] for own in ways.own]
 
 
