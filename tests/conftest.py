@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # A machine may have others to serve.
+settings.load_profile("untimed")
 
 GRACE = 3.0
 """Seconds for what is ending to end."""

@@ -12,9 +12,9 @@ import swath
 PUBLIC = {
     "Cluster", "ClusterError", "ClusterSession", "FabricError", "Graph", "InputError",
     "Inspection", "LocalCluster", "ModelError", "Plan", "PlanError", "Preparation", "RunReport",
-    "Simulation", "SwathError", "Verification", "WorkerError", "WorkloadError", "connect", "draw_plan",
-    "inspect", "load", "load_cluster", "load_plan", "load_workload", "plan", "random_inputs",
-    "read_inputs", "save_plan", "simulate", "verify",
+    "Simulation", "SwathError", "Verification", "WorkerError", "WorkloadError", "connect",
+    "draw_plan", "inspect", "load", "load_cluster", "load_plan", "load_workload", "plan",
+    "random_inputs", "read_inputs", "save_plan", "simulate", "verify",
 }  # fmt: skip
 
 

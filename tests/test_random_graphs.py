@@ -20,7 +20,6 @@ from tests.tiles import build, compare_regions, run_all, run_tile
 
 thorough = settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[
         HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large,
     ],

@@ -59,7 +59,7 @@ def test_what_never_fits_is_refused(ends):
     assert writer.put([], 0) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.one_of(st.integers(1, 3000), st.none()), max_size=60))
 def test_whatever_the_sizes_the_order_is_kept(steps):
     """A number is a message of so many bytes; None takes the oldest out."""

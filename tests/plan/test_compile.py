@@ -237,7 +237,7 @@ def test_maps_split_by_rows_lie_channels_last_in_their_readers_input():
     assert verify_plan(plan, WIDE, WIDE_INPUTS).bit_exact
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tilings(), st.sampled_from(["peer", "leader"]))
 def test_any_tiling_is_exact_in_channels_last_order(tiles, exchange):
     leader = tiles[0][0] if exchange == "leader" else None
@@ -269,7 +269,7 @@ def test_where_a_part_is_one_run_of_memory(part, container, order, offset):
         assert flat.sum() == part.size
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tilings(), st.sampled_from(["peer", "leader"]), st.data())
 def test_any_tiling_is_exact(tiles, exchange, data):
     leader = tiles[0][0] if exchange == "leader" else None

@@ -71,7 +71,7 @@ def flops(plan: Plan) -> dict[str, int]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from([RESNET, VGG, "zoo:squeezenet@64x64"]),
     st.integers(0, 100),

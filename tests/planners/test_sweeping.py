@@ -162,7 +162,7 @@ def test_a_file_comes_back_as_it_was_written(tmp_path_factory, suffix):
     path = tmp_path_factory.mktemp("rows") / f"rows{suffix}"
     assert load_rows(path) == {}
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(any_rows)
     def round_trip(rows):
         save_rows(rows, path)

@@ -80,7 +80,7 @@ CHANNELS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     channel=st.sampled_from(CHANNELS),
     times=st.lists(st.floats(0, 500), min_size=1, max_size=20).map(sorted),

@@ -77,7 +77,7 @@ def send_all(
     events.run()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(capacities=CAPACITIES, varying=st.sets(st.integers(0, 5)), paths=PATHS, messages=MESSAGES)
 def test_rates_are_max_min_fair_at_all_times(capacities, varying, paths, messages):
     events = Events()
@@ -103,7 +103,7 @@ def test_rates_are_max_min_fair_at_all_times(capacities, varying, paths, message
             assert sum(nbytes for _, nbytes, _ in through) <= capacity * busy * (1 + 1e-6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(capacities=CAPACITIES, messages=MESSAGES)
 def test_a_radio_channel_is_never_idle_while_somebody_sends(capacities, messages):
     """Messages that all begin at once end when the sum of their times is over."""

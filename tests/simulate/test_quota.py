@@ -15,7 +15,7 @@ PERIODS = st.sampled_from([0.004, 0.01, 0.02, 0.1])
 PHASE = st.floats(0, 1, exclude_max=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     share=st.floats(0.1, 0.5),
     period=PERIODS,
@@ -37,7 +37,7 @@ def test_a_busy_device_gets_its_share(share, period, ticks, period_phase, tick_p
     assert granted - share * period - 1e-9 <= done <= granted + 2 * share * period + tick + 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0.1, 0.9), period_phase=PHASE, work=st.floats(1e-6, 0.99))
 def test_work_shorter_than_a_tick_runs_at_full_speed_after_a_pause(share, period_phase, work):
     quota = Quota(share, 0.02, 0.004)

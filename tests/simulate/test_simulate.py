@@ -157,7 +157,7 @@ def plans(draw: st.DrawFn) -> Plan:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(plan=plans(), network=st.sampled_from(NETWORKS), bandwidth=st.floats(1e5, 1e9))
 def test_random_plans_are_bound_by_work_and_wire(plan, network, bandwidth):
     hub = "b" if network == "star" else None
@@ -218,7 +218,7 @@ def wire(script, message: int, costs: Costs) -> float:
     return sum(link.latency for link in path) + script.nbytes[message] / slowest
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(bandwidth=st.floats(1e4, 1e8), factor=st.floats(1.0, 20.0))
 def test_more_bandwidth_never_hurts_a_chain(bandwidth, factor):
     """Two devices that work by turns: nothing can overtake."""
@@ -232,7 +232,7 @@ def test_more_bandwidth_never_hurts_a_chain(bandwidth, factor):
     assert latencies[1] <= latencies[0] * (1 + 1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     starts=st.lists(st.floats(0, 0.01), min_size=1, max_size=6),
     where=st.lists(st.permutations("abcd"), min_size=6, max_size=6),

@@ -27,7 +27,7 @@ def test_every_kind_has_the_rate_that_was_asked_for(kind):
     assert len(times) / SECONDS == pytest.approx(2.0, rel=0.04)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(KINDS),
     rate=st.floats(0, 50),

@@ -126,7 +126,7 @@ def test_use_counts_what_was_over_in_time_and_flops_once():
     assert figures(served).throughput == pytest.approx(0.2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     name=st.sampled_from([info.name for info in known_allocators()]),
     rates=st.lists(st.floats(0, 20), min_size=1, max_size=4),
