@@ -46,6 +46,10 @@ class ControlGroups(abc.ABC):
         """Let a group use what there is."""
 
     @abc.abstractmethod
+    def yield_to_others(self, group: str) -> None:
+        """Let a group have what nobody else wants; as good as nothing else on old kernels."""
+
+    @abc.abstractmethod
     def used(self, group: str) -> float:
         """Seconds of CPU that a group has used."""
 
@@ -99,6 +103,13 @@ class ControlGroups(abc.ABC):
                     "may write, so run it as root, outside a container or in a privileged one"
                 ) from None
 
+    def _make_idle(self, path: Path, weight: str, least: int) -> None:
+        """By its weight, a file's name, where the kernel (before Linux 5.15) knows no better."""
+        if (path / "cpu.idle").exists():
+            self._write(path / "cpu.idle", "1")
+        else:
+            self._write(path / weight, str(least))
+
     def _write(self, path: Path, text: str) -> None:
         try:
             path.write_text(text)
@@ -124,6 +135,9 @@ class VersionOne(ControlGroups):
     def unlimit(self, group: str) -> None:
         self._write(self.roots["cpu"] / group / "cpu.cfs_quota_us", "-1")
 
+    def yield_to_others(self, group: str) -> None:
+        self._make_idle(self.roots["cpu"] / group, "cpu.shares", 2)
+
     def used(self, group: str) -> float:
         path = self.roots["cpuacct"] / group / "cpuacct.usage"
         return int(path.read_text()) * 1e-9
@@ -145,6 +159,9 @@ class VersionTwo(ControlGroups):
 
     def unlimit(self, group: str) -> None:
         self._write(self.roots[""] / group / "cpu.max", "max")
+
+    def yield_to_others(self, group: str) -> None:
+        self._make_idle(self.roots[""] / group, "cpu.weight", 1)
 
     def used(self, group: str) -> float:
         text = (self.roots[""] / group / "cpu.stat").read_text()

@@ -1,5 +1,5 @@
 """The ground of a lab: devices that are network namespaces, joined by links of the rates asked for,
-with quotas of CPU.
+with quotas of CPU, on cores that are awake.
 
 What runs on the devices is for others to say: this gives them a place, and proves that it is as
 slow as it is meant to be.
@@ -18,6 +18,7 @@ from swath.cluster import Cluster
 from swath.cost import Quota
 from swath.runtime.knowing import Step
 from swath.runtime.lab import network
+from swath.runtime.lab.awake import Awake
 from swath.runtime.lab.commands import batch, find_program
 from swath.runtime.lab.control_groups import find_control_groups
 from swath.runtime.lab.namespaces import (
@@ -74,6 +75,7 @@ class Lab:
         self._places: dict[int, Mapping[str, str]] = {}
         self._shaped = False
         self._closed = False
+        self._awake: Awake | None = None
         self.name = claim_name()
         self._undo = raise_on_termination()
         try:
@@ -96,6 +98,7 @@ class Lab:
         self._ports = network.ports(self.cluster, self.can_delay)
         for device in self._numbers:
             self._groups.make(self._group(device))
+        self._awake = Awake(self._groups, f"{self.name}-awake")
 
     def close(self) -> None:
         """End what still runs in the lab and remove every trace of it. Safe to call twice."""
@@ -105,6 +108,8 @@ class Lab:
             with uninterrupted():
                 self._closed = True
                 self.release(os.getpid())  # All others end with the lab.
+                if self._awake is not None:
+                    self._awake.end()
                 take_down(self.name)
         finally:
             self._undo()

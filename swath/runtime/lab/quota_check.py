@@ -26,8 +26,8 @@ PERIODS = 20
 TICKS_OF_CPU = 80
 """What is used up is seen a tick late, so a figure over this many is good to some percent."""
 
-ATTEMPTS = 3
-"""Somebody else's work on this machine may take from a share, for a moment."""
+ATTEMPTS = 8
+"""Somebody else's work on this machine may take from a share, for some seconds."""
 
 FEWEST_STOPS = 20
 

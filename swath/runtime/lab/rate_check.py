@@ -30,6 +30,17 @@ WARM_BURSTS = 16
 ATTEMPTS = 3
 """Somebody else's work on this machine may delay packets, for a moment."""
 
+STALL_SECONDS = 5e-3
+
+STALL_BURSTS = 8
+"""Where nothing arrives for longer, in either of these, nothing could: the machine stood still."""
+
+STILL = 0.03
+"""Of the time: where the machine stood still for more, a figure says nothing."""
+
+LOOKS = 30
+"""Until one says something."""
+
 TIMEOUT = 5.0
 
 _CHUNK = memoryview(bytes(2**18))
@@ -122,7 +133,8 @@ def measure_goodput(
     address: Callable[[str], str],
 ) -> dict[Flow, float]:
     """Bytes/s of payload that arrive, by flow, while all are under way; ``rate`` (bytes/s) says how
-    long that is to be watched. ``enter`` and ``address`` are a lab's."""
+    long that is to be watched. ``enter`` and ``address`` are a lab's. Watched again where the
+    machine stood still meanwhile, as one does that others use too, up to `LOOKS` times."""
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         senders = []
@@ -137,8 +149,12 @@ def measure_goodput(
             selector.register(ends[1], selectors.EVENT_READ)
         what = " and ".join(f"from {sender!r} to {receiver!r}" for sender, receiver in flows)
         warm = max(WARM_SECONDS, WARM_BURSTS * burst(rate) / rate)
-        _pass(selector, warm, what)
-        found = _pass(selector, max(SHORTEST_SECONDS, BURSTS * burst(rate) / rate), what)
+        _pass(selector, warm, rate, what)
+        seconds = max(SHORTEST_SECONDS, BURSTS * burst(rate) / rate)
+        for _ in range(LOOKS):
+            found, still = _pass(selector, seconds, rate, what)
+            if still <= STILL:
+                break
         _drain(selector, senders)
     return {flow: found[end] for end, flow in receivers.items()}
 
@@ -179,9 +195,12 @@ _SEND_BUFFER_FORCE = 32
 
 
 def _pass(
-    selector: selectors.BaseSelector, seconds: float, what: str
-) -> defaultdict[socket.socket, float]:
-    """Bytes/s that arrive, from the first arrival on, for so long; by receiver."""
+    selector: selectors.BaseSelector, seconds: float, rate: float, what: str
+) -> tuple[defaultdict[socket.socket, float], float]:
+    """Bytes/s that arrive, from the first arrival on, for so long; by receiver. And the share of
+    the time in which the machine stood still."""
+    longest = max(STALL_SECONDS, STALL_BURSTS * burst(rate) / rate)
+    still = 0.0
     buffer = bytearray(2**20)
     began: float | None = None
     waiting_since = time.perf_counter()
@@ -196,15 +215,18 @@ def _pass(
                     continue
                 received = end.recv_into(buffer)
                 now = time.perf_counter()
-                waiting_since = now
+                waited, waiting_since = now - waiting_since, now
                 if began is None:
                     began = now
                     continue
                 count[end] += received
-                if now - began >= seconds:
-                    for receiver in count:
-                        count[receiver] /= now - began
-                    return count
+                if waited > longest:
+                    still += waited
+                if (passed := now - began) >= seconds:
+                    return (
+                        defaultdict(float, {end: of / passed for end, of in count.items()}),
+                        still / passed,
+                    )
         if time.perf_counter() - waiting_since > TIMEOUT:
             raise ClusterError(
                 f"nothing passes {what} for {TIMEOUT:.0f} s; was the lab's network changed from "

@@ -30,12 +30,12 @@ _NAME = re.compile(r"(swath-[0-9a-f]{8})(-.+)?")
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What is left of a lab: names of network namespaces, whether it has control groups, and the
-    processes that still run in any of them."""
+    """What is left of a lab: names of network namespaces and of control groups, and the processes
+    that still run in any of them."""
 
     lab: str
     namespaces: tuple[str, ...]
-    control_group: bool
+    control_groups: tuple[str, ...]
     processes: tuple[int, ...]
 
     def names(self) -> list[str]:
@@ -43,7 +43,7 @@ class Remains:
         return [
             *(f"process {pid}" for pid in self.processes),
             *(f"network namespace {namespace}" for namespace in self.namespaces),
-            *([f"control group {self.lab}"] if self.control_group else []),
+            *(f"control group {group}" for group in self.control_groups),
         ]
 
 
@@ -82,9 +82,11 @@ def take_down(lab: str) -> None:
     """
     groups = find_control_groups()
     _end_processes(lab, groups)
-    remove_namespaces(_left(lab, groups).namespaces)
+    left = _left(lab, groups)
+    remove_namespaces(left.namespaces)
     try:
-        groups.remove(lab)
+        for group in left.control_groups:
+            groups.remove(group)
     except OSError as error:
         raise ClusterError(
             f"control group {error.filename or lab} cannot be removed: {error.strerror}; "
@@ -96,8 +98,9 @@ def take_down(lab: str) -> None:
 def _left(lab: str, groups: ControlGroups) -> Remains:
     paths = NAMESPACES.glob(f"{lab}*")
     namespaces = tuple(sorted(path.name for path in paths if _is_of(lab, path.name)))
-    inside = {*processes_inside(namespaces), *groups.processes(lab)} - {os.getpid()}
-    return Remains(lab, namespaces, lab in groups.names(), tuple(sorted(inside)))
+    rationing = tuple(name for name in groups.names() if _is_of(lab, name))
+    inside = set(processes_inside(namespaces)).union(*map(groups.processes, rationing))
+    return Remains(lab, namespaces, rationing, tuple(sorted(inside - {os.getpid()})))
 
 
 def _is_of(lab: str, name: str) -> bool:

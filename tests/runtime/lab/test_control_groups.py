@@ -80,6 +80,22 @@ def test_version_two_keeps_quotas_and_accounts_in_one_place(tmp_path):
     assert groups.used("lab/a") == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize(
+    ("groups", "weight", "least"),
+    [(VersionTwo, "cpu.weight", "1"), (VersionOne, "cpu.shares", "2")],
+)
+def test_groups_yield_as_well_as_the_kernel_can(tmp_path, groups, weight, least):
+    found = groups({"": tmp_path} if groups is VersionTwo else {"cpu": tmp_path})
+    found.make("old")
+    found.yield_to_others("old")
+    assert (tmp_path / "old" / weight).read_text() == least
+    found.make("new")
+    (tmp_path / "new" / "cpu.idle").write_text("0")
+    found.yield_to_others("new")
+    assert (tmp_path / "new" / "cpu.idle").read_text() == "1"
+    assert not (tmp_path / "new" / weight).exists()
+
+
 def test_version_two_moves_processes_and_puts_them_back(tmp_path):
     groups = VersionTwo({"": tmp_path})
     groups.make("lab/a")
