@@ -6,18 +6,11 @@ import itertools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from swath.cluster.channel import Channel, parse_channel
 from swath.cluster.cluster import Cluster, Device, Link, Watts
+from swath.cluster.described import Strict, checked, read_yaml
 from swath.cluster.quantities import parse_bandwidth, parse_latency, parse_memory
 from swath.errors import ClusterError
 
@@ -46,16 +39,12 @@ _Bandwidth = Annotated[
 _Latency = Annotated[float, BeforeValidator(parse_latency), Field(ge=0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class _WattsEntry(_Strict):
+class _WattsEntry(Strict):
     idle: float = Field(ge=0)
     busy: float = Field(ge=0)
 
 
-class _DeviceEntry(_Strict):
+class _DeviceEntry(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     gflops: _Speed | None = None
     memory: _Memory | None = None
@@ -66,7 +55,7 @@ class _DeviceEntry(_Strict):
     watts: _WattsEntry | None = None
 
 
-class _LinkEntry(_Strict):
+class _LinkEntry(Strict):
     bandwidth: _Bandwidth | None = None
     up: _Bandwidth | None = None
     down: _Bandwidth | None = None
@@ -74,7 +63,7 @@ class _LinkEntry(_Strict):
     channel: str | None = None
 
 
-class _ClusterEntry(_Strict):
+class _ClusterEntry(Strict):
     source: str
     network: Literal["switch", "shared", "star"] = "switch"
     hub: str | None = None
@@ -85,13 +74,7 @@ class _ClusterEntry(_Strict):
 def load_cluster(path: str | Path) -> Cluster:
     """Read a cluster file. Raises ClusterError in one line that names the file and the key."""
     path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ClusterError(f"{path}: {error.strerror or error}; name a cluster file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ClusterError(f"{path}: not a YAML file: {reason}") from None
+    data = read_yaml(path, "a cluster file", ClusterError)
     return parse_cluster(data, str(path), path.parent)
 
 
@@ -101,23 +84,9 @@ def parse_cluster(data: Any, origin: str = "cluster", folder: Path = Path()) -> 
     if not isinstance(data, dict):
         raise ClusterError(f"{origin}: not a cluster file; it needs 'source' and 'devices'")
     try:
-        entry = _ClusterEntry.model_validate(data)
-        return _freeze(entry, folder)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        raise ClusterError(f"{origin}: {_where(first['loc'], data)}: {message}") from None
+        return _freeze(checked(_ClusterEntry, data, {"devices": "device"}), folder)
     except ValueError as error:
         raise ClusterError(f"{origin}: {error}") from None
-
-
-def _where(place: tuple[int | str, ...], data: dict[str, Any]) -> str:
-    """The place of a mistake, for people: a device by its name, if that is not the mistake."""
-    if place[0] == "devices" and len(place) > 2 and place[2] != "name":
-        name = data["devices"][place[1]].get("name")
-        if isinstance(name, str):
-            return f"device {name!r}: {'.'.join(map(str, place[2:]))}"
-    return ".".join(map(str, place))
 
 
 def _freeze(entry: _ClusterEntry, folder: Path) -> Cluster:

@@ -7,16 +7,9 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
+from swath.cluster.described import Strict, checked, read_yaml
 from swath.cluster.quantities import parse_latency
 from swath.errors import WorkloadError
 from swath.workload.workload import (
@@ -34,15 +27,11 @@ from swath.workload.workload import (
 _Seconds = Annotated[float, BeforeValidator(parse_latency), Field(gt=0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class _PoissonEntry(_Strict):
+class _PoissonEntry(Strict):
     kind: Literal["poisson"]
 
 
-class _BurstyEntry(_Strict):
+class _BurstyEntry(Strict):
     kind: Literal["bursty"]
     on: _Seconds
     off: _Seconds
@@ -57,13 +46,13 @@ class _BurstyEntry(_Strict):
         return {said[key] if isinstance(key, bool) else key: of for key, of in data.items()}
 
 
-class _DiurnalEntry(_Strict):
+class _DiurnalEntry(Strict):
     kind: Literal["diurnal"]
     period: _Seconds
     low: float = Field(default=0.0, ge=0, le=1)
 
 
-class _RecordedEntry(_Strict):
+class _RecordedEntry(Strict):
     kind: Literal["recorded"]
     file: str
 
@@ -76,7 +65,7 @@ _Arrivals = Annotated[
 ]
 
 
-class _ServiceEntry(_Strict):
+class _ServiceEntry(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     model: str
     rate: float | None = Field(default=None, ge=0)
@@ -85,7 +74,7 @@ class _ServiceEntry(_Strict):
     arrivals: _Arrivals | None = None
 
 
-class _WorkloadEntry(_Strict):
+class _WorkloadEntry(Strict):
     services: list[_ServiceEntry] = Field(min_length=1)
     longest_wait: _Seconds = LONGEST_WAIT
     most_waiting: int = Field(default=MOST_WAITING, gt=0)
@@ -94,13 +83,7 @@ class _WorkloadEntry(_Strict):
 def load_workload(path: str | Path) -> Workload:
     """Read a workload file. Raises WorkloadError in one line that names the file and the key."""
     path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WorkloadError(f"{path}: {error.strerror or error}; name a workload file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise WorkloadError(f"{path}: not a YAML file: {reason}") from None
+    data = read_yaml(path, "a workload file", WorkloadError)
     return parse_workload(data, str(path), path.parent)
 
 
@@ -110,24 +93,10 @@ def parse_workload(data: Any, origin: str = "workload", folder: Path = Path()) -
     if not isinstance(data, dict):
         raise WorkloadError(f"{origin}: not a workload file; it needs 'services'")
     try:
-        entry = _WorkloadEntry.model_validate(data)
+        entry = checked(_WorkloadEntry, data, {"services": "service"})
         return Workload(_services(entry, folder), entry.longest_wait, entry.most_waiting)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        raise WorkloadError(f"{origin}: {_where(first['loc'], data)}: {message}") from None
     except ValueError as error:
         raise WorkloadError(f"{origin}: {error}") from None
-
-
-def _where(place: tuple[int | str, ...], data: dict[str, Any]) -> str:
-    """The place of a mistake, for people: a service by its name, if that is not the mistake."""
-    if place[0] == "services" and len(place) > 2 and place[2] != "name":
-        name = data["services"][place[1]].get("name")
-        if isinstance(name, str):
-            parts = [str(part) for part in place[2:] if part not in _KINDS]
-            return f"service {name!r}: {'.'.join(parts)}"
-    return ".".join(map(str, place))
 
 
 def _services(entry: _WorkloadEntry, folder: Path) -> tuple[Service, ...]:
