@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from math import inf
 from typing import NamedTuple
 
 FRAME_BYTES = 64
@@ -12,7 +13,7 @@ FRAME_BYTES = 64
 MAX_PAYLOAD_BYTES = 4 << 30
 """No message is larger; a header that says so is not ours."""
 
-_STRUCT = struct.Struct("<4sHHIQQ32sI")
+_STRUCT = struct.Struct("<4sBBeIQQ32sI")
 _MAGIC = b"swth"
 
 
@@ -29,27 +30,44 @@ class Kind(IntEnum):
     """The request is not wanted any more."""
 
 
+class Turn(NamedTuple):
+    """How a request shares devices: by turns with those of the coordinator's other flows, each
+    by ``weight`` (above 0, three digits); the oldest of its own ``flow`` (0 to 255) goes first."""
+
+    flow: int = 0
+    weight: float = 1.0
+
+
+ONLY = Turn()
+"""Of a coordinator that makes no difference between its requests."""
+
+LEAST_WEIGHT, MOST_WEIGHT = 1e-4, 6e4
+"""What a header can say."""
+
+
 class Frame(NamedTuple):
     """``number``: of the message in its plan; ``version``: of the programs (32 hex digits);
-    ``nbytes``: of the payload that follows."""
+    ``nbytes``: of the payload that follows. ``turn``: of the request."""
 
     kind: Kind
     number: int
     request: int
     version: str
     nbytes: int
+    turn: Turn = ONLY
 
     def pack(self, place: int = 0) -> bytes:
         """``place``: where the payload lies in the ring of the connection; 0: it follows."""
         version = self.version.encode()
         return _STRUCT.pack(
-            _MAGIC, self.kind, 0, self.number, self.request, self.nbytes, version, place
+            _MAGIC, self.kind, *self.turn, self.number, self.request, self.nbytes, version, place
         )
 
 
 def unpack_frame(head: bytes | bytearray | memoryview) -> tuple[Frame, int]:
     """(frame, place) as `Frame.pack` has them; raises ValueError for anything but ours."""
-    magic, kind, _, number, request, nbytes, version, place = _STRUCT.unpack_from(head)
-    if magic != _MAGIC or nbytes > MAX_PAYLOAD_BYTES:
+    magic, kind, flow, weight, number, request, nbytes, version, place = _STRUCT.unpack_from(head)
+    if magic != _MAGIC or nbytes > MAX_PAYLOAD_BYTES or not LEAST_WEIGHT / 2 < weight < inf:
         raise ValueError("a foreign header")
-    return Frame(Kind(kind), number, request, version.decode("ascii"), nbytes), place
+    turn = Turn(flow, weight)
+    return Frame(Kind(kind), number, request, version.decode("ascii"), nbytes, turn), place

@@ -18,7 +18,7 @@ import numpy as np
 
 from swath.errors import FabricError, InputError, WorkerError
 from swath.fabric.fabric import Answer, Arrival, Change, Event, Fabric
-from swath.fabric.frame import Frame, Kind
+from swath.fabric.frame import ONLY, Frame, Kind, Turn
 from swath.graph.graph import Graph
 from swath.plan.program import Programs
 from swath.runtime.inputs import check_inputs
@@ -190,7 +190,7 @@ class Coordinator:
 
     # Requests
 
-    def begin(self, programs: Programs, inputs: Inputs) -> int:
+    def begin(self, programs: Programs, inputs: Inputs, turn: Turn = ONLY) -> int:
         """Send a request's inputs to the workers; its number. Raises WorkerError or FabricError
         where a worker has gone."""
         number = next(self._numbers)
@@ -202,26 +202,28 @@ class Coordinator:
                 raise request.error
             self._check_installed(version)
             with self._sending:
-                self._send_inputs(programs, inputs, version, number)
+                self._send_inputs(programs, inputs, version, number, turn)
         except BaseException:
             del self._requests[version, number]
             self._cancel(programs, version, number)
             raise
         return number
 
-    def _send_inputs(self, programs: Programs, inputs: Inputs, version: str, number: int) -> None:
+    def _send_inputs(
+        self, programs: Programs, inputs: Inputs, version: str, number: int, turn: Turn
+    ) -> None:
         recorder = self._requests[version, number].recorder
         start = 0.0 if recorder is None else clock()
         for outgoing in self._scatters[version].messages(inputs):
             message = outgoing.message
-            frame = Frame(Kind.DATA, message.number, number, version, outgoing.nbytes)
+            frame = Frame(Kind.DATA, message.number, number, version, outgoing.nbytes, turn)
             self.fabric.send(message.receiver, frame, outgoing.parts)
             if recorder is not None:
                 recorder.sent(message.number, number, outgoing.nbytes, start)
                 start = clock()
         for device, program in programs.by_device.items():
             if not program.incoming:
-                self.fabric.send(device, Frame(Kind.BEGIN, 0, number, version, 0))
+                self.fabric.send(device, Frame(Kind.BEGIN, 0, number, version, 0, turn))
 
     def finish(self, programs: Programs, number: int, timeout: float) -> Outputs:
         """The outputs of a request. Raises WorkerError where a worker failed or went away, and

@@ -1,8 +1,8 @@
 """A worker: one device's process. Takes programs, weights and messages; computes; sends.
 
 Everything happens on one thread, in the order in which it comes in. Between two steps of a program
-what has arrived is looked at, so that a request that became ready is seen at once; the oldest
-request that can go on goes first.
+what has arrived is looked at, so that a request that became ready is seen at once. Flows of
+requests take turns (`swath.plan.turns`); of each the oldest request that can go on goes first.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,9 +20,10 @@ import onnxruntime
 from swath.engine.session import Session
 from swath.errors import SwathError
 from swath.fabric.fabric import Address, Arrival, Change, Event, Fabric, Land, Member, Question
-from swath.fabric.frame import Frame, Kind
+from swath.fabric.frame import Frame, Kind, Turn
 from swath.plan.program import COORDINATOR, Compute, Program
 from swath.plan.transport import program_from_json
+from swath.plan.turns import Turns
 from swath.runtime.blobs import BlobStore
 from swath.runtime.executor import Executor, Outgoing
 from swath.runtime.instance import Instance, instance_bytes
@@ -38,6 +40,9 @@ Join = Callable[[Land], Fabric]
 
 Key = tuple[str, int]
 """(version of the programs, number of the request)."""
+
+Flow = tuple[str, int]
+"""(coordinator, one of its flows of requests)."""
 
 KEPT = 4
 """Requests whose memory stays for those to come, where nobody has reserved more."""
@@ -70,6 +75,14 @@ class Installed:
         return self.coordinator if receiver == COORDINATOR else receiver
 
 
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A request that was begun here."""
+
+    executor: Executor
+    turn: Turn
+
+
 class Worker:
     """A worker on a fabric; `run` returns when it is told to stop."""
 
@@ -79,7 +92,8 @@ class Worker:
         self._blobs = BlobStore()
         self._sessions: dict[str, Session] = {}
         self._installed: dict[str, Installed] = {}
-        self._active: dict[Key, Executor] = {}
+        self._active: dict[Key, Active] = {}
+        self._turns: Turns[Flow] = Turns()
         self._withdrawn: dict[Key, None] = {}
         self._resident_at_start = _resident_bytes()
         self._stopping = False
@@ -141,7 +155,7 @@ class Worker:
             installed.recorder.landing(frame)
         key = (frame.version, frame.request)
         try:
-            executor = self._executor(installed, key)
+            executor = self._executor(installed, key, frame.turn)
         except Exception as error:
             self._fail(installed, key, error)
             return None
@@ -150,14 +164,15 @@ class Worker:
             raise ValueError(f"message {frame.number} has {frame.nbytes} bytes, not {len(landing)}")
         return landing
 
-    def _executor(self, installed: Installed, key: Key) -> Executor | None:
+    def _executor(self, installed: Installed, key: Key, turn: Turn) -> Executor | None:
         """The executor of a request, begun with the first that is heard of it; None: withdrawn."""
-        executor = self._active.get(key)
-        if executor is None and key not in self._withdrawn:
+        active = self._active.get(key)
+        if active is None and key not in self._withdrawn:
             instance = installed.idle.pop() if installed.idle else self._instance(installed)
             executor = Executor(installed.program, installed.sessions, instance)
-            self._active[key] = executor
-        return executor
+            self._active[key] = Active(executor, turn)
+            return executor
+        return None if active is None else active.executor
 
     def _instance(self, installed: Installed) -> Instance:
         return Instance(installed.program, installed.sessions)
@@ -174,7 +189,7 @@ class Worker:
         if frame.kind not in (Kind.DATA, Kind.BEGIN):
             return
         try:
-            executor = self._executor(installed, key)
+            executor = self._executor(installed, key, frame.turn)
             if executor is not None and frame.kind == Kind.DATA:
                 executor.deliver(frame.number, arrival.payload)
                 if installed.recorder is not None:
@@ -190,20 +205,32 @@ class Worker:
             del self._withdrawn[next(iter(self._withdrawn))]
 
     def _step(self) -> bool:
-        """Run one step of the oldest request that can go on; False where none can."""
-        for key, executor in sorted(self._active.items(), key=lambda item: item[0][1]):
-            if executor.is_ready():
-                self._advance(key, executor)
-                return True
-        return False
+        """Run one step of the oldest request that can go on, of the flow whose turn it is; False
+        where none can."""
+        oldest: dict[Flow, Key] = {}
+        for key, active in self._active.items():
+            if active.executor.is_ready():
+                flow = self._installed[key[0]].coordinator, active.turn.flow
+                if flow not in oldest or key[1] < oldest[flow][1]:
+                    oldest[flow] = key
+        if not oldest:
+            return False
+        flow = self._turns.choose(
+            {flow: self._active[key].turn.weight for flow, key in oldest.items()}
+        )
+        before = time.thread_time()
+        self._advance(oldest[flow])
+        self._turns.pay(flow, time.thread_time() - before)
+        return True
 
-    def _advance(self, key: Key, executor: Executor) -> None:
-        installed = self._installed[key[0]]
+    def _advance(self, key: Key) -> None:
+        installed, active = self._installed[key[0]], self._active[key]
+        executor = active.executor
         try:
-            self._run_step(installed, key, executor)
+            self._run_step(installed, key, active)
             # What others wait for leaves before anything else is looked at.
             while executor.sends_next():
-                self._run_step(installed, key, executor)
+                self._run_step(installed, key, active)
         except Exception as error:
             self._fail(installed, key, error)
             return
@@ -212,17 +239,18 @@ class Worker:
             if len(installed.idle) < max(KEPT, installed.reserved):
                 installed.idle.append(executor.instance)
 
-    def _run_step(self, installed: Installed, key: Key, executor: Executor) -> None:
+    def _run_step(self, installed: Installed, key: Key, active: Active) -> None:
         recorder = installed.recorder
         start = 0.0 if recorder is None else clock()
         version, request = key
-        sent = executor.advance()
+        sent = active.executor.advance()
         if sent is not None:
-            frame = Frame(Kind.DATA, sent.message.number, request, version, sent.nbytes)
+            number = sent.message.number
+            frame = Frame(Kind.DATA, number, request, version, sent.nbytes, active.turn)
             self._fabric.send(installed.receiver_of(sent), frame, sent.parts)
         if recorder is not None:
             if sent is None:
-                recorder.computed(executor.position - 1, request, start)
+                recorder.computed(active.executor.position - 1, request, start)
             else:
                 recorder.sent(sent.message.number, request, sent.nbytes, start)
 

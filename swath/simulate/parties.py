@@ -1,18 +1,19 @@
 """Who acts: devices' processors, the workers and the coordinators on them.
 
 They do what `swath.runtime.worker` and `swath.runtime.coordinator` do, on virtual time. A worker
-runs one step after the other; between two steps it takes in what has arrived; the oldest request
-that can go on goes first. A coordinator is a process of its own on the same CPU: its work does not
-wait for a running tile, it delays it.
+runs one step after the other; between two steps it takes in what has arrived; flows of requests
+take turns, and of each the oldest request that can go on goes first. A coordinator is a process of
+its own on the same CPU: its work does not wait for a running tile, it delays it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from swath.cost import Cooling
+from swath.plan.turns import Turns
 from swath.simulate.events import Events
 from swath.simulate.network import Connection, Network
 from swath.simulate.quota import Ration
@@ -22,11 +23,13 @@ from swath.trace.trace import Lane, Span
 
 @dataclass(eq=False, slots=True)
 class Flight:
-    """A request on its way. ``connections``: by message; ``parties``: names by part, then the
-    coordinator's (as place -1); ``runs``: by part, once heard of; ``missing``: messages that the
-    coordinator still waits for."""
+    """A request on its way. ``flow``, ``weight``: how it shares devices; ``connections``: by
+    message; ``parties``: names by part, then the coordinator's (as place -1); ``runs``: by part,
+    once heard of; ``missing``: messages that the coordinator still waits for."""
 
     number: int
+    flow: int
+    weight: float
     script: Script
     connections: Sequence[Connection]
     parties: Sequence[str]
@@ -153,11 +156,11 @@ class Recorder:
 
 
 class Worker:
-    """The worker of one device."""
+    """The worker of one device. ``turns``: None where there is one flow of requests only."""
 
     __slots__ = (
-        "_events", "_inbox", "_is_active", "_network", "_ready", "_recorder", "_run", "name",
-        "processor",
+        "_events", "_inbox", "_is_active", "_network", "_ready", "_recorder", "_run", "_turns",
+        "name", "processor",
     )  # fmt: skip
 
     def __init__(
@@ -167,9 +170,11 @@ class Worker:
         events: Events,
         network: Network,
         recorder: Recorder | None,
+        turns: Turns[int] | None,
     ) -> None:
         self.name = name
         self.processor = processor
+        self._turns = turns
         self._events = events
         self._network = network
         self._recorder = recorder
@@ -239,15 +244,32 @@ class Worker:
             else:
                 self._is_active = False
         elif self._ready:
-            self._run = run = heappop(self._ready)[2]
+            self._run = run = heappop(self._ready)[2] if self._turns is None else self._next()
             self._start(run)
         else:
             self._is_active = False
 
+    def _next(self) -> Run:
+        """Of those that can go on, the oldest of the flow whose turn it is."""
+        assert self._turns is not None
+        oldest: dict[int, tuple[int, int, Run]] = {}
+        for entry in self._ready:
+            flow = entry[2].flight.flow
+            if flow not in oldest or entry < oldest[flow]:
+                oldest[flow] = entry
+        chosen = oldest[
+            self._turns.choose({flow: entry[2].flight.weight for flow, entry in oldest.items()})
+        ]
+        self._ready.remove(chosen)
+        heapify(self._ready)
+        return chosen[2]
+
     def _start(self, run: Run) -> None:
         events = self._events
-        end = self.processor.work(events.now, run.seconds[run.position])
-        events.at(end, self._proceed, None)
+        seconds = run.seconds[run.position]
+        if self._turns is not None:
+            self._turns.pay(run.flight.flow, seconds)
+        events.at(self.processor.work(events.now, seconds), self._proceed, None)
 
     def _record(self, run: Run, recorder: Recorder) -> None:
         started, now = self.processor.started, self._events.now

@@ -12,6 +12,7 @@ from swath.cost import Costs
 from swath.errors import PlanError
 from swath.plan.plan import Plan
 from swath.plan.program import COORDINATOR, Compute, Programs
+from swath.plan.turns import Turns
 from swath.simulate.channels import seed_words
 from swath.simulate.events import Events
 from swath.simulate.network import Connection
@@ -28,12 +29,15 @@ class Request:
     flight.
 
     ``placement`` puts the plan's devices on others of the cluster; who is not in it stays. The
-    script's seconds hold there too: it is for devices of the same kind.
+    script's seconds hold there too: it is for devices of the same kind. Requests of different
+    ``flow`` take turns on devices, by ``weight`` (see `swath.plan.turns`).
     """
 
     script: Script
     at: float | None = None
     placement: Mapping[str, str] | None = None
+    flow: int = 0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ def simulate(
     seed: int = 0,
     record: bool = False,
 ) -> Simulation:
-    """Run requests on the cluster of ``costs``. They are numbered as they stand; where several can
-    go on at a device, the lowest number does.
+    """Run requests on the cluster of ``costs``. They are numbered as they stand; where several of
+    one flow can go on at a device, the lowest number does.
 
     ``in_flight``: a request without a time begins when the one so many before it is over (the first
     ones: at 0).
@@ -118,6 +122,7 @@ class _World:
         self._ends: list[float | None] = [None] * len(requests)
         self._begins = [0.0] * len(requests)
         self._bytes = 0
+        self._has_flows = len({request.flow for request in requests}) > 1
 
     def run(self) -> Simulation:
         for number, request in enumerate(self._requests):
@@ -141,7 +146,7 @@ class _World:
         devices = tuple(placement.get(device, device) for device in script.devices)
         connections, parties = self._place(script, devices)
         flight = Flight(
-            number, script, connections, parties,
+            number, request.flow, request.weight, script, connections, parties,
             self._coordinator(devices[0]), [None] * len(script.parts), script.expected,
         )  # fmt: skip
         self._begins[number] = self._events.now
@@ -204,8 +209,9 @@ class _World:
         if device not in self._workers:
             processor = self._processor(device)
             self._workers[device] = Worker(
-                device, processor, self._events, self._network, self._recorder
-            )
+                device, processor, self._events, self._network, self._recorder,
+                Turns() if self._has_flows else None,
+            )  # fmt: skip
         return self._workers[device]
 
     def _coordinator(self, device: str) -> Coordinator:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from swath.errors import FabricError, InputError, PlanError, WorkerError
-from swath.fabric.frame import Kind
+from swath.fabric.frame import Kind, Turn
 from swath.plan.compile import compile_plan
 from swath.plan.plan import PlanDevice
 from swath.runtime.clusters import LocalCluster
@@ -143,12 +143,12 @@ def test_the_oldest_request_goes_first(threads):
     free = threading.Event()
     step = worker._run_step
 
-    def noted(installed, key, executor):
+    def noted(installed, key, active):
         free.wait(10.0)
-        if executor.position == 0:
+        if active.executor.position == 0:
             begun.append(key[1])
-        step(installed, key, executor)
-        if executor.is_done:
+        step(installed, key, active)
+        if active.executor.is_done:
             done.append(key[1])
 
     worker._run_step = noted
@@ -321,3 +321,26 @@ def test_a_run_with_a_stream_says_how_soon_results_follow(processes):
     assert 0 < stream.predicted_interval <= report.predicted
     assert report.bit_exact
     assert processes.run(GRAPH, plan=by_node(GRAPH, ["a", "b"]), repeat=1).stream is None
+
+
+def test_flows_take_turns_by_their_weights(threads):
+    """While both have requests, of every four tiles three are the heavier flow's; and of each flow
+    the oldest request goes first."""
+    coordinator = threads("a").coordinator()
+    programs = compile_plan(by_node(SLOW, ["a"]))
+    coordinator.install(programs, SLOW)
+    inputs = values(SLOW)
+
+    def work() -> None:
+        turns = [Turn(1, 3.0), Turn(2, 1.0)] * 16
+        for number in [coordinator.begin(programs, inputs, turn) for turn in turns]:
+            coordinator.finish(programs, number, 60.0)
+
+    spans = coordinator.record(programs, work).spans
+    computed = [span.request for span in spans if span.lane == "compute"]
+    heavy, light = ([n for n in computed if n % 2 == flow] for flow in (0, 1))
+    assert heavy == sorted(heavy) and light == sorted(light)
+    last = len(computed) - computed[::-1].index(30)
+    both = computed[computed.index(1) : last]
+    share = sum(n % 2 for n in both) / len(both)
+    assert 0.15 < share < 0.35

@@ -271,3 +271,29 @@ def test_devices_that_wait_for_each_other():
     )
     with pytest.raises(PlanError, match="request 0 never ends"):
         run(example)
+
+
+def flowing(*flows: tuple[int, float]) -> Simulation:
+    """Requests of six tiles of 1 s on the source, each of a (flow, weight), all begun at 0."""
+    example = script({"a": [(1.0, -1)] * 6 + [(0.0, 1)]}, [("@", "a", 0, 0), ("a", "@", 0, 0)])
+    requests = [Request(example, 0.0, flow=flow, weight=weight) for flow, weight in flows]
+    return simulate(requests, Fixed(cluster()))
+
+
+def test_flows_share_a_device_by_their_weights():
+    alone, other = flowing((1, 1.0), (2, 1.0)).latencies
+    assert alone == pytest.approx(11, abs=0.01)
+    assert other == pytest.approx(12, abs=0.01)
+    # Two of the second's tiles are done when all six of the first's are.
+    heavy, light = flowing((1, 3.0), (2, 1.0)).latencies
+    assert 6 <= heavy <= 8.01
+    assert light == pytest.approx(12, abs=0.01)
+
+
+def test_within_a_flow_the_oldest_request_goes_first():
+    first, second = flowing((7, 1.0), (7, 9.0)).latencies
+    assert (first, second) == (pytest.approx(6, abs=0.01), pytest.approx(12, abs=0.01))
+    of_two, beside, behind = flowing((1, 1.0), (2, 1.0), (1, 1.0)).latencies
+    assert of_two == pytest.approx(11, abs=0.01)
+    assert beside == pytest.approx(12, abs=0.01)
+    assert behind == pytest.approx(18, abs=0.01)
