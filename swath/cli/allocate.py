@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import os
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +11,7 @@ import typer
 
 import swath
 import swath.api
+from swath.cli.allocate_run import run_services
 from swath.cli.allocations import (
     comparison,
     device_table,
@@ -32,11 +30,21 @@ from swath.cli.output import (
     print_json,
 )
 from swath.cli.progress import Display
-from swath.errors import InputError
+from swath.cli.services import (
+    ClusterFile,
+    Planner,
+    PolicyFile,
+    Requests,
+    Seed,
+    WorkloadFile,
+    check_load,
+    check_policy,
+    parse_load,
+    planned_menus,
+)
 from swath.planners.choosing import DEFAULT_PLANNER
 from swath.workload.allocators import check_allocator, known_allocators
 from swath.workload.comparing import REQUESTS, Ground, check_rates, compare
-from swath.workload.learning.policy import load_policy
 from swath.workload.learning.training import (
     TRAINING_STEPS,
     Training,
@@ -44,7 +52,6 @@ from swath.workload.learning.training import (
 )
 from swath.workload.learning.training import check_installed as check_training
 from swath.workload.metrics import figures
-from swath.workload.ways import menus
 
 LOADS = "0.3,0.6,0.9,1.1,1.3"
 
@@ -58,25 +65,6 @@ allocate = typer.Typer(
     help="Many services on one cluster: which requests begin when, on which devices.",
     no_args_is_help=True,
 )
-
-WorkloadFile = Annotated[Path, typer.Argument(metavar="WORKLOAD", help="A workload file (YAML).")]
-ClusterFile = Annotated[Path, typer.Option("--cluster", metavar="FILE", help="A cluster file.")]
-Planner = Annotated[
-    str, typer.Option("--planner", metavar="P", help="Splits requests over devices.")
-]
-PolicyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--policy",
-        metavar="FILE",
-        help="What 'drl' does; see 'swath allocate train'.  [default: the one that comes with "
-        "swath]",
-    ),
-]
-Requests = Annotated[
-    int, typer.Option("--requests", metavar="N", min=1, help="Of a run, in the mean.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Of when requests come, and other chance.")]
 
 
 @allocate.command("simulate")
@@ -103,8 +91,8 @@ def simulate(
 ) -> None:
     """Serve a workload on virtual time: latencies and misses by service, use of the devices."""
     check_allocator(allocator)
-    _check_load(load)
-    _check_policy(policy, [allocator])
+    check_load(load)
+    check_policy(policy, [allocator])
     with Display(quiet=as_json) as display:
         ground = _ground(workload, cluster, planner, display, policy, is_scaled=load is not None)
         display.step("serving")
@@ -147,6 +135,9 @@ def simulate(
     out.print(device_table(devices, row))
 
 
+allocate.command("run")(run_services)
+
+
 @allocate.command("compare")
 def compare_allocators(
     workload: WorkloadFile,
@@ -178,8 +169,8 @@ def compare_allocators(
         names = list(dict.fromkeys(part.strip() for part in allocators.split(",")))
     for name in names:
         check_allocator(name)
-    _check_policy(policy, names)
-    loads = [_load(part) for part in load.split(",")]
+    check_policy(policy, names)
+    loads = [parse_load(part) for part in load.split(",")]
     with Display(quiet=as_json) as display:
         ground = _ground(workload, cluster, planner, display, policy)
         rows = list(
@@ -245,7 +236,7 @@ def train_policy(
         train(ground, training, output, tell)
         seconds = time.monotonic() - started
         names = [info.name for info in known_allocators()]
-        loads = [_load(part) for part in LOADS.split(",")]
+        loads = [parse_load(part) for part in LOADS.split(",")]
         ground = replace(ground, policy=output)
         rows = list(
             display.count(
@@ -293,14 +284,6 @@ def list_allocators(as_json: AsJson = False) -> None:
     console().print(facts({info.name: info.summary for info in known_allocators()}))
 
 
-def _check_policy(policy: Path | None, allocators: Sequence[str]) -> None:
-    """Before any work is done: it can be used, and is."""
-    if "drl" in allocators:
-        load_policy(policy)
-    elif policy is not None:
-        raise InputError("--policy is for the allocator drl; leave it away, or name that one too")
-
-
 def _ground(
     workload: Path,
     cluster: Path,
@@ -316,26 +299,5 @@ def _ground(
         check_rates(described)
     costs = swath.api.costs(swath.load_cluster(cluster))
     display.step("loading the models")
-    found = menus(
-        described,
-        swath.load,
-        costs,
-        planner,
-        each=lambda planned, count: display.count("planning", planned, count),
-        jobs=os.cpu_count() or 1,
-    )
+    found = planned_menus(described, swath.load, costs, planner, display)
     return Ground.of(described, found, costs, policy)
-
-
-def _check_load(load: float | None) -> None:
-    if load is not None and not 0 < load < math.inf:
-        raise InputError(f"--load {load:g} is no load; give a number above 0, e.g. 0.9")
-
-
-def _load(text: str) -> float:
-    try:
-        load = float(text)
-    except ValueError:
-        raise InputError(f"--load {text!r} is not understood; write e.g. 0.3,0.9") from None
-    _check_load(load)
-    return load

@@ -77,6 +77,15 @@ def service_table(services: Mapping[str, Figures]) -> Table:
     return table
 
 
+def live_table(services: Mapping[str, tuple[Figures, Figures]]) -> Table:
+    """What was measured, and what was to be expected."""
+    table = _table("service", "requests", *_TITLES[:4], "missed", "predicted", "95%", "missed")
+    for name, (found, expected) in services.items():
+        told = [*_latencies(found)[:5], *(_latencies(expected)[place] for place in (0, 2, 4))]
+        table.add_row(name, f"{found.requests:.0f}", *told)
+    return table
+
+
 def device_table(names: Sequence[str], row: Row) -> Table:
     table = _table("device", "useful", "busy")
     use = row.utilisation

@@ -46,12 +46,17 @@ class Ground:
 
 def measuring_place(cluster: swath.Cluster | None) -> Place:
     """Where plans for a described cluster can be measured; without one, by workers started here.
-
-    Where its devices have addresses, there; else in the lab. Raises ClusterError where nowhere, and
-    where this machine cannot be a lab or cannot imitate this cluster.
-    """
+    Raises as `real_place` does."""
     if cluster is None:
         return "local"
+    return real_place(cluster, "--measure", ", or give --local N instead of it")
+
+
+def real_place(cluster: swath.Cluster, who: str, otherwise: str = "") -> Place:
+    """Where something can be run for real: where the cluster's devices have addresses, there; else
+    in the lab. Raises ClusterError where nowhere, of ``who`` and what to do ``otherwise``, and
+    where this machine cannot be a lab or cannot imitate this cluster.
+    """
     absent = [device.name for device in cluster.workers if not device.address]
     if not absent:
         return "cluster"
@@ -59,8 +64,8 @@ def measuring_place(cluster: swath.Cluster | None) -> Place:
         check_fit(cluster)
         return "lab"
     raise ClusterError(
-        f"--measure has nowhere to run: device {absent[0]!r} has no address, and no device has "
-        "'cores' for the lab; add either to the cluster file, or give --local N instead of it"
+        f"{who} has nowhere to run: device {absent[0]!r} has no address, and no device has "
+        f"'cores' for the lab; add either to the cluster file{otherwise}"
     )
 
 

@@ -27,7 +27,9 @@ from swath.planners import Objective, Problem, first_objective
 from swath.planners.choosing import DEFAULT_PLANNER, Choice, choose
 from swath.planners.rate_table import RateTable
 from swath.runtime.channel_aware import ChannelReport, Chooser, Rate
-from swath.runtime.coordinator import Coordinator, Deployment, Inputs, Outputs
+from swath.runtime.coordinator import Coordinator
+from swath.runtime.deployment import Deployment
+from swath.runtime.inputs import Inputs, Outputs
 from swath.runtime.install import Progress
 from swath.runtime.knowing import (
     Present,

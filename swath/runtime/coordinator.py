@@ -8,29 +8,24 @@ import json
 import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from swath.errors import FabricError, InputError, WorkerError
+from swath.errors import FabricError, WorkerError
 from swath.fabric.fabric import Answer, Arrival, Change, Event, Fabric
 from swath.fabric.frame import ONLY, Frame, Kind, Turn
 from swath.graph.graph import Graph
 from swath.plan.program import Programs
-from swath.runtime.inputs import check_inputs
+from swath.runtime.deployment import Deployment
+from swath.runtime.inputs import Inputs, Outputs
 from swath.runtime.install import COMMIT_TIMEOUT, CONTROL_TIMEOUT, Progress, bring, hear
 from swath.runtime.recorder import Recorder, clock
 from swath.runtime.recording import collect_recorded, measured_trace, start_recording
 from swath.runtime.scatter import Gathering, Scatter
 from swath.runtime.worker import Join, Key
 from swath.trace.trace import Trace
-
-Inputs = Mapping[str, np.ndarray]
-Outputs = dict[str, np.ndarray]
 
 JOIN_TIMEOUT = 5.0
 """Seconds for a worker to be there when a plan is installed."""
@@ -225,6 +220,10 @@ class Coordinator:
             if not program.incoming:
                 self.fabric.send(device, Frame(Kind.BEGIN, 0, number, version, 0, turn))
 
+    def is_over(self, programs: Programs, number: int) -> bool:
+        """Whether a request that was begun is answered, or has failed: `finish` need not wait."""
+        return self._requests[self._version(programs), number].is_over
+
     def finish(self, programs: Programs, number: int, timeout: float) -> Outputs:
         """The outputs of a request. Raises WorkerError where a worker failed or went away, and
         FabricError where the time is up; the request is then withdrawn everywhere, as it is when
@@ -361,92 +360,3 @@ class Coordinator:
                     f"worker {name!r} has gone while it was computing; was it stopped, "
                     "or out of memory?"
                 )
-
-
-class Deployment:
-    """A plan that is installed on the workers, ready for requests from any thread."""
-
-    def __init__(self, coordinator: Coordinator, programs: Programs, graph: Graph) -> None:
-        self.programs = programs
-        self._coordinator = coordinator
-        self._graph = graph
-
-    @property
-    def is_installed(self) -> bool:
-        """Whether requests can be made: False once one of its workers has gone."""
-        return self._coordinator.is_installed(self.programs)
-
-    def run(self, inputs: Inputs, timeout: float = 60.0) -> Outputs:
-        """One request: every output by name.
-
-        ``inputs`` must have the model's names, shapes and types; raises InputError otherwise,
-        WorkerError where a worker fails, FabricError after ``timeout`` seconds.
-        """
-        return self._end(*self._begin(inputs), timeout)
-
-    def stream(
-        self, inputs: Iterable[Inputs], in_flight: int, timeout: float = 60.0
-    ) -> Iterator[Outputs]:
-        """Many requests, at most ``in_flight`` of them at once: their outputs, in their order.
-
-        The next inputs are taken when there is room for them, so that a slow taker of outputs, or a
-        slow worker, slows down what is taken in. Errors are those of `run`, ``timeout`` being what
-        the next outputs may take; WorkerError too where a worker lacks the memory. After an error,
-        or when nobody takes the outputs any more, what is in flight is withdrawn.
-        """
-        if in_flight < 1:
-            raise InputError(f"{in_flight} requests in flight are no stream; give 1 or more")
-        self._coordinator.reserve(self.programs, in_flight)
-        return self._streamed(iter(inputs), in_flight, timeout)
-
-    def _streamed(
-        self, inputs: Iterator[Inputs], in_flight: int, timeout: float
-    ) -> Iterator[Outputs]:
-        begun: deque[tuple[int, Inputs]] = deque()
-        try:
-            for arrays in inputs:
-                begun.append(self._begin(arrays))
-                if len(begun) == in_flight:
-                    yield self._end(*begun.popleft(), timeout)
-            while begun:
-                yield self._end(*begun.popleft(), timeout)
-        finally:
-            for number, _ in begun:
-                self._coordinator.withdraw(self.programs, number)
-
-    def _begin(self, inputs: Inputs) -> tuple[int, Inputs]:
-        """The number of a request, and its inputs as they were sent."""
-        checked = check_inputs(self._graph, inputs)
-        return self._coordinator.begin(self.programs, checked), checked
-
-    def _end(self, number: int, inputs: Inputs, timeout: float) -> Outputs:
-        made = self._coordinator.finish(self.programs, number, timeout)
-        return {name: self._output(name, made, inputs) for name in self._graph.outputs}
-
-    def timed(self, inputs: Inputs, timeout: float = 60.0) -> tuple[Outputs, float]:
-        """`run`, and the seconds from the input arrays to the output arrays."""
-        start = time.perf_counter()
-        outputs = self.run(inputs, timeout)
-        return outputs, time.perf_counter() - start
-
-    def record(self, inputs: Inputs, requests: int = 1, timeout: float = 60.0) -> Trace:
-        """What happens when on every device during `run`, ``requests`` times, one after another.
-
-        Recording itself takes time, some microseconds per tile and message.
-        """
-
-        def work() -> None:
-            for _ in range(requests):
-                self.run(inputs, timeout)
-
-        return self._coordinator.record(self.programs, work)
-
-    def _output(self, name: str, made: Outputs, inputs: Inputs) -> np.ndarray:
-        """An output that the workers made, or an input or constant handed through."""
-        if name in made:
-            return made[name]
-        if name in inputs:
-            return inputs[name].copy()
-        data = self._graph.constants[name].data
-        assert data is not None
-        return data.copy()

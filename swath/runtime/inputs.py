@@ -1,4 +1,4 @@
-"""What a model is given: arrays checked against its inputs."""
+"""What a model is given and what it gives: arrays by name; inputs checked against the model's."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from swath.engine.session import dtype_named
 from swath.errors import InputError
 from swath.graph.graph import Graph
 
+Inputs = Mapping[str, np.ndarray]
+Outputs = dict[str, np.ndarray]
 
-def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+
+def check_inputs(graph: Graph, inputs: Inputs) -> dict[str, np.ndarray]:
     """The inputs as C-contiguous arrays; raises InputError in one line for what does not fit."""
     for name in inputs:
         if name not in graph.inputs:

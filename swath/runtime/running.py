@@ -16,7 +16,8 @@ import numpy as np
 from swath.cost import Costs
 from swath.plan.plan import Plan
 from swath.planners.objective import predicted_seconds
-from swath.runtime.coordinator import Deployment, Inputs, Outputs
+from swath.runtime.deployment import Deployment
+from swath.runtime.inputs import Inputs, Outputs
 from swath.runtime.knowing import Present
 from swath.runtime.plain import Milliseconds, PlainRuntime
 from swath.runtime.streaming import (

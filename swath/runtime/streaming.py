@@ -12,7 +12,8 @@ from swath.errors import PlanError
 from swath.plan.memory import mebibytes, peak_memory
 from swath.plan.plan import Plan
 from swath.plan.program import Programs
-from swath.runtime.coordinator import Deployment, Inputs
+from swath.runtime.deployment import Deployment
+from swath.runtime.inputs import Inputs
 from swath.runtime.instance import instance_bytes
 from swath.runtime.plain import Milliseconds
 from swath.simulate import Request, make_script, simulate

@@ -123,9 +123,13 @@ def serve(
     return world.result()
 
 
-class World:
-    """Requests being served. ``moment``: what it is like now; ``ended``: numbers of the requests
-    that are served or given up, in that order; ``latencies``: by number, seconds, once they are."""
+class Desk:
+    """Requests that come, wait, are under way and end. It is told what happens when, on virtual
+    time by `World`, by a clock in `swath.workload.live`, and works out what is to be expected.
+
+    ``moment``: what it is like now; ``ended``: numbers of the requests that are served or given up,
+    in that order; ``latencies``: by number, seconds, once they are.
+    """
 
     def __init__(self, workload: Workload, menus: Sequence[Menu], offered: Offered) -> None:
         lines: list[deque[Waiting]] = [deque() for _ in menus]
@@ -141,39 +145,10 @@ class World:
         self._served = [False] * len(offered.times)
         self._loads = [0.0] * (len(menus[0].ways[0].busy) if menus else 0)
         self._done: list[Way] = []
-        self._come = 0
-
-    def run(self, allocator: Allocator, arrivals: int | None = None) -> bool:
-        """Until all is over, or until so many requests have come; whether it is not over yet."""
-        moment = self.moment
-        times = self._times
-        running = moment.running
-        until = len(self._offered.times) + 1 if arrivals is None else arrivals
-        while self._come < until:
-            ends = min([run.ends for run in running], default=inf)
-            comes = times[self._come]
-            if comes < ends:
-                self._pass(comes)
-                self._take_in()
-            elif running:
-                self._pass(ends)
-                self._finish()
-            elif any(moment.waiting):
-                # Nobody comes or goes any more, and the allocator lets them wait: they give up.
-                moment.now = min(line[0].until for line in moment.waiting if line)
-            else:
-                return False
-            self._give_up()
-            while (decision := allocator.decide(moment)) is not None:
-                if isinstance(decision, Refuse):
-                    self._refuse(moment.waiting[decision.service].popleft(), decision.service)
-                else:
-                    self._start(decision)
-        return True
 
     # What happens
 
-    def _pass(self, time: float) -> None:
+    def pass_to(self, time: float) -> None:
         """Time goes on; those under way come on."""
         moment = self.moment
         passed = time - moment.now
@@ -181,19 +156,20 @@ class World:
         for run in moment.running:
             run.left -= passed / run.stretch
 
-    def _take_in(self) -> None:
-        moment, number = self.moment, self._come
-        self._come += 1
+    def take_in(self, number: int) -> None:
+        """A request comes: into its service's line, if that is not too long."""
+        moment = self.moment
         service = self._services[number]
         moment.come[service] += 1
         line = moment.waiting[service]
-        waiting = Waiting(number, moment.now, moment.now + self._limits[service])
+        came = self._times[number]
+        waiting = Waiting(number, came, came + self._limits[service])
         if len(line) < moment.workload.most_waiting:
             line.append(waiting)
         else:
             self._refuse(waiting, service)
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """Nobody waits for longer than the deadline of what he asks for."""
         now = self.moment.now
         for service, line in enumerate(self.moment.waiting):
@@ -205,7 +181,18 @@ class World:
         self.moment.lost[service] += 1
         self.ended.append(waiting.number)
 
-    def _start(self, start: Start) -> None:
+    def decide(self, allocator: Allocator) -> list[Running]:
+        """Do as an allocator says; who begins."""
+        begun = []
+        while (decision := allocator.decide(self.moment)) is not None:
+            if isinstance(decision, Refuse):
+                service = decision.service
+                self._refuse(self.moment.waiting[service].popleft(), service)
+            else:
+                begun.append(self._start(decision))
+        return begun
+
+    def _start(self, start: Start) -> Running:
         moment = self.moment
         run = Running(
             start.service, moment.waiting[start.service].popleft(), start.way, start.weight
@@ -216,13 +203,14 @@ class World:
         for device, share in start.way.shares:
             self._loads[device] += share
         self._stretch()
+        return run
 
-    def _finish(self) -> None:
+    def finish(self, over: Sequence[Running]) -> None:
+        """Some of those under way are over now."""
         moment = self.moment
         now = moment.now
-        over = [run for run in moment.running if run.ends <= now]
-        moment.running[:] = [run for run in moment.running if run.ends > now]
         for run in over:
+            moment.running.remove(run)
             self.latencies[run.number] = now - run.came
             self._served[run.number] = True
             self.ended.append(run.number)
@@ -267,6 +255,39 @@ class World:
             np.sum([way.busy for way in self._done], axis=0) + np.zeros(devices),
             self._offered.seconds,
         )
+
+
+class World(Desk):
+    """Requests being served on virtual time."""
+
+    def __init__(self, workload: Workload, menus: Sequence[Menu], offered: Offered) -> None:
+        super().__init__(workload, menus, offered)
+        self._come = 0
+
+    def run(self, allocator: Allocator, arrivals: int | None = None) -> bool:
+        """Until all is over, or until so many requests have come; whether it is not over yet."""
+        moment = self.moment
+        times = self._times
+        running = moment.running
+        until = len(times) if arrivals is None else arrivals
+        while self._come < until:
+            ends = min([run.ends for run in running], default=inf)
+            comes = times[self._come]
+            if comes < ends:
+                self.pass_to(comes)
+                self.take_in(self._come)
+                self._come += 1
+            elif running:
+                self.pass_to(ends)
+                self.finish([run for run in running if run.ends <= ends])
+            elif any(moment.waiting):
+                # Nobody comes or goes any more, and the allocator lets them wait: they give up.
+                moment.now = min(line[0].until for line in moment.waiting if line)
+            else:
+                return False
+            self.give_up()
+            self.decide(allocator)
+        return True
 
 
 def _sharers(running: Sequence[Running]) -> dict[int, list[tuple[float, float]]]:

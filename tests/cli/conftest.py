@@ -121,3 +121,28 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "small.onnx"
     onnx.save(zoo.build("squeezenet", 64, 64), path)
     return path
+
+
+@pytest.fixture
+def worker(marked: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Starts a worker and waits until it is ready."""
+    running: list[subprocess.Popen] = []
+
+    def start(*arguments: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [SWATH, "worker", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=marked,
+        )
+        running.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("ready "), process.communicate()
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()

@@ -8,42 +8,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-import pytest
 
 from swath.runtime.local import free_port
 from tests.cli.conftest import SWATH
 
 SMALL = "zoo:squeezenet@64x64"
 READY_SECONDS = 20
-
-
-@pytest.fixture
-def worker(marked: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen]]:
-    """Starts a worker and waits until it is ready."""
-    running: list[subprocess.Popen] = []
-
-    def start(*arguments: str) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [SWATH, "worker", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=marked,
-        )
-        running.append(process)
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("ready "), process.communicate()
-        return process
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
 
 
 def stop(process: subprocess.Popen) -> tuple[int, str]:

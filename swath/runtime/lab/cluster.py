@@ -10,7 +10,8 @@ import contextlib
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -258,6 +259,23 @@ class LabCluster:
         """Install a plan at full speed; what was installed before is forgotten."""
         self._remote.call("drop")
         self._remote.call("deploy", graph, plan, inputs, self.threads, progress=progress)
+
+    def keep(
+        self, make: Callable[..., Any], *arguments: Any, progress: Callable[..., object]
+    ) -> None:
+        """Have ``make(session, *arguments, report=...)`` called in the coordinator's process, at
+        full speed, and what it returns kept there; what was installed before is forgotten. All is
+        pickled; ``progress`` is told what is reported."""
+        self._remote.call("drop")
+        self._remote.call("keep", make, *arguments, progress=progress)
+
+    def ask(self, name: str, *arguments: Any, progress: Callable[..., object]) -> Any:
+        """What a method of what is kept returns, called in the same manner."""
+        return self._remote.call("ask", name, *arguments, progress=progress)
+
+    def at_source(self) -> AbstractContextManager[None]:
+        """The coordinator uses the source's share inside; to be used `in_force`."""
+        return self._at(self.cluster.source)
 
     @contextlib.contextmanager
     def in_force(self) -> Iterator[None]:

@@ -23,7 +23,8 @@ from swath.fabric.zenoh import Endpoints, ZenohFabric
 from swath.graph.graph import Graph
 from swath.plan.plan import Plan
 from swath.runtime.clusters import ClusterSession
-from swath.runtime.coordinator import Coordinator, Deployment
+from swath.runtime.coordinator import Coordinator
+from swath.runtime.deployment import Deployment
 from swath.runtime.plain import PlainRuntime
 from swath.runtime.profiling.asking import Asker
 from swath.runtime.profiling.effort import QUICK, Effort
@@ -60,6 +61,7 @@ class LabCoordinator:
         self._deployment: Deployment | None = None
         self._plain: PlainRuntime | None = None
         self._inputs: Arrays = {}
+        self._kept: Any = None
 
     def close(self) -> None:
         if self._coordinator is not None:
@@ -106,6 +108,15 @@ class LabCoordinator:
             assert self._coordinator is not None
             self._coordinator.drop(self._deployment.programs)
         self._deployment = self._plain = None
+
+    def keep(self, make: Callable[..., Any], *arguments: Any) -> None:
+        """Make something of the cluster's session, told how to report, and keep it for `ask`."""
+        assert self._session is not None
+        self._kept = make(self._session, *arguments, report=self._report)
+
+    def ask(self, name: str, *arguments: Any) -> Any:
+        """What a method of what is kept returns, which is told how to report."""
+        return getattr(self._kept, name)(*arguments, report=self._report)
 
     def requests(self, span: float, timeout: float) -> Block:
         """Requests that take at least ``span`` seconds together."""

@@ -14,7 +14,8 @@ from swath.graph.codec import weightless
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan, PlanDevice, Stage, Tile
-from swath.runtime.coordinator import Coordinator, Deployment
+from swath.runtime.coordinator import Coordinator
+from swath.runtime.deployment import Deployment
 from swath.runtime.profiling.asking import Exchanged
 from swath.runtime.profiling.echo import PAUSE
 from swath.runtime.profiling.layers import INPUT, Layers
