@@ -88,10 +88,9 @@ def _turns(
 
 def _played(recorded: Recorded, rate: float, seconds: float) -> np.ndarray:
     """The recording again and again, faster or slower than it was made, so that it has the rate."""
-    if not rate:
-        return np.empty(0)
     faster = rate / recorded.rate
-    duration = recorded.duration / faster
-    rounds = np.arange(ceil(seconds / duration))[:, None]
-    times = (rounds * duration + np.asarray(recorded.times)[None, :] / faster).ravel()
+    until = seconds * faster  # By the recording's own clock.
+    rounds = np.arange(ceil(until / recorded.duration))[:, None]
+    times = (rounds * recorded.duration + np.asarray(recorded.times)[None, :]).ravel()
+    times = times[times < until] / (faster or 1.0)
     return times[times < seconds]

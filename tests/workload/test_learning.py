@@ -69,7 +69,7 @@ def test_the_same_seed_is_the_same_episode_and_another_another():
 def test_refusing_everybody_costs():
     """The most hope there is, and deadlines that leave none: all are refused."""
     hopeless = np.array([0, 0, 0, 0, 0, 1, 0], np.float32)
-    workload, menus = ground((service(rate=5.0, deadline=0.11), [alone(0.1)]))
+    workload, menus = ground((service(rate=5.0, deadline=0.18), [alone(0.1)]))
     env = AllocationEnv(
         lambda generator: around(
             type(made_up())(workload, menus, [1e9]), (0.5, 0.5)

@@ -23,15 +23,18 @@ class Prices:
     log(work) - limit * log(longest wait) - age * (share of that which has passed). ``hope``: who
     has less time left than so many times what he takes alone at best is refused. ``lightness``: a
     request's weight is its work to the minus so much.
+
+    The usual ones are good for services like those of the examples at loads from 0.9 to 1.3, by an
+    evolution strategy; a policy begins with them.
     """
 
-    time: float = 5.0
-    patience: float = 2.0
-    size: float = 0.3
-    limit: float = 0.2
-    age: float = 0.0
-    hope: float = 0.5
-    lightness: float = 0.5
+    time: float = 18.0
+    patience: float = 7.5
+    size: float = 0.2
+    limit: float = 1.1
+    age: float = -0.1
+    hope: float = 1.2
+    lightness: float = 0.1
 
 
 PRICES = len(fields(Prices))

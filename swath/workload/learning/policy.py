@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ _KEY = "swath-policy"
 _WHAT = {
     "version": 1,
     "features": list(FEATURES),
-    "prices": [field.name for field in fields(Prices)],
+    "prices": asdict(Prices()),
 }
 """What a policy must see and say to be used here."""
 

@@ -21,7 +21,7 @@ from swath.workload.learning.policy import Layer, save_policy
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
 
-TRAINING_STEPS = 150_000
+TRAINING_STEPS = 60_000
 """Unless told otherwise."""
 
 ENVIRONMENTS = 4
@@ -96,7 +96,7 @@ def _model(environments: Any, training: Training) -> PPO:
         learning_rate=lambda left: 1e-3 * left, gamma=0.9, gae_lambda=0.9,
         policy_kwargs={
             "net_arch": {"pi": [_HIDDEN, _HIDDEN], "vf": [2 * _HIDDEN, 2 * _HIDDEN]},
-            "log_std_init": -1.0,
+            "log_std_init": -1.5,
         },
         seed=training.seed, device="cpu",
         tensorboard_log=None if training.logs is None else str(training.logs),
