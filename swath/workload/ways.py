@@ -34,8 +34,9 @@ class Way:
     """A plan of a service's model, and what a request takes by it while nobody else asks. ``plan``:
     None for a way that is made up.
 
-    ``seconds``: from its beginning to its result; ``busy``: seconds of CPU, and ``useful``: FLOPs
-    of the unsplit model, by device in the cluster's order.
+    ``seconds``: from its beginning to its result; ``busy``: the seconds that a device needs for it,
+    of CPU or, where it has a quota, by the clock, and ``useful``: FLOPs of the unsplit model, by
+    device in the cluster's order.
     """
 
     plan: Plan | None
@@ -50,7 +51,7 @@ class Way:
 
     @cached_property
     def work(self) -> float:
-        """Seconds of CPU on all devices."""
+        """Seconds that all devices need together."""
         return sum(self.busy)
 
     @cached_property
@@ -168,9 +169,15 @@ def way_of(plan: Plan, costs: Costs) -> Way:
     return Way(
         plan,
         sum(found.latencies) / REQUESTS,
-        tuple(found.busy[name] / REQUESTS for name in names),
+        tuple(found.busy[name] / REQUESTS / _share(costs, name) for name in names),
         tuple(computed[name] * once for name in names),
     )
+
+
+def _share(costs: Costs, device: str) -> float:
+    """Of a second, what a device's quota lets it compute."""
+    quota = costs.quota(device)
+    return min(1.0, quota.share) if quota else 1.0
 
 
 def _worthwhile(service: Service, found: dict[Group, Way | str]) -> tuple[Way, ...]:
