@@ -21,7 +21,7 @@ from swath.workload.learning.policy import Layer, save_policy
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
 
-TRAINING_STEPS = 40_000
+TRAINING_STEPS = 16_000
 """Unless told otherwise."""
 
 ENVIRONMENTS = 4
