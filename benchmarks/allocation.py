@@ -3,7 +3,7 @@
     python -m benchmarks.allocation --train 0 --train 1 ...     # policies, by training seed
     python -m benchmarks.allocation [-o docs/results/allocation.md]
 
-Training takes a quarter of an hour for each seed on two cores; policies and how long they took are
+Training takes some minutes for each seed on two cores; policies and how long they took are
 kept in ``--policies FOLDER``, and the page is of all that are there.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -26,11 +27,15 @@ from benchmarks.speed import machine
 from swath.cluster.file import parse_cluster
 from swath.trace.curves import Panel, draw_curves
 from swath.workload.allocators import known_allocators
+from swath.workload.allocators.priced import PRICES
 from swath.workload.allocators.registry import Setting, make_allocator
 from swath.workload.arrivals import offer
 from swath.workload.comparing import Ground, Row, compare
 from swath.workload.file import parse_workload
-from swath.workload.learning.policy import load_policy
+from swath.workload.learning.grounds import LOADS as LOADS_DRAWN
+from swath.workload.learning.grounds import around
+from swath.workload.learning.observing import FEATURES
+from swath.workload.learning.policy import load_policy, save_policy
 from swath.workload.learning.training import TRAINING_STEPS, Training, train
 from swath.workload.serving import serve
 from swath.workload.ways import menus
@@ -43,6 +48,9 @@ HIGH = 0.9
 BEHIND = 0.02
 REQUESTS, RUNS, FIRST_SEED = 5000, 10, 10**6
 """Of a run; runs of each allocator at each load, and their first seed: training draws below it."""
+
+DRAWN = 24
+"""Workloads drawn as in training, with other seeds."""
 
 LEARNT = "drl"
 OTHERS = tuple(info.name for info in known_allocators() if info.name != LEARNT)
@@ -74,14 +82,25 @@ OTHER_MIX = {
 
 
 @dataclass(frozen=True)
+class Found:
+    """Rows of a load. ``learnt``: one for each training seed; ``usual``: of a policy that always
+    asks the usual prices, with which training begins."""
+
+    others: Sequence[Row]
+    learnt: Sequence[Row]
+    usual: Row
+
+
+@dataclass(frozen=True)
 class Compared:
     """A figure at a load: the best of the others and whose it is, the learnt one's mean over
-    training seeds and half of its 95 % interval."""
+    training seeds and half of its 95 % interval, and that of the usual prices."""
 
     best: float
     whose: str
     learnt: float
     interval: float
+    usual: float
 
     @property
     def ratio(self) -> float:
@@ -98,19 +117,24 @@ def ground_of(workload: object, cluster: object, planner: str = "auto") -> Groun
     return Ground.of(services, menus(services, swath.load, costs, planner, jobs=-1), costs)
 
 
-def compared(rows: Sequence[Row], learnt: Sequence[Row], figure: str) -> Compared:
-    """Of one load. ``learnt``: a row for each training seed; the best is the least, of use the
-    most."""
+def compared(found: Found, figure: str) -> Compared:
+    """The best is the least, of use the most."""
     pick = max if figure == "useful" else min
-    best = pick(rows, key=lambda row: value(row, figure))
-    found = [value(row, figure) for row in learnt]
+    best = pick(found.others, key=lambda row: value(row, figure))
+    values = [value(row, figure) for row in found.learnt]
     interval = 0.0
-    if len(found) > 1:
+    if len(values) > 1:
         from scipy.stats import t
 
-        spread = statistics.stdev(found) / sqrt(len(found))
-        interval = float(t.ppf(0.975, len(found) - 1)) * spread
-    return Compared(value(best, figure), best.allocator, statistics.fmean(found), interval)
+        spread = statistics.stdev(values) / sqrt(len(values))
+        interval = float(t.ppf(0.975, len(values) - 1)) * spread
+    return Compared(
+        value(best, figure),
+        best.allocator,
+        statistics.fmean(values),
+        interval,
+        value(found.usual, figure),
+    )
 
 
 def value(row: Row, figure: str) -> float:
@@ -119,28 +143,62 @@ def value(row: Row, figure: str) -> float:
 
 def evaluate(
     ground: Ground, policies: Iterable[Path], loads: Sequence[float], runs: int = RUNS
-) -> dict[float, tuple[list[Row], list[Row]]]:
-    """By load: rows of the others, and of the learnt one by policy."""
+) -> dict[float, Found]:
+    """By load; all are served the same requests."""
+    steered = [replace(ground, policy=policy) for policy in (*policies, unlearnt())]
     found = {}
     for load in loads:
-        others = list(compare(ground, OTHERS, [load], REQUESTS, runs, FIRST_SEED))
-        learnt = [
-            row
-            for policy in policies
-            for row in compare(
-                replace(ground, policy=policy), [LEARNT], [load], REQUESTS, runs, FIRST_SEED
-            )
-        ]
-        found[load] = others, learnt
-        ratios = {figure: compared(others, learnt, figure).ratio for figure in FIGURES}
+
+        def rows(ground: Ground, names: Sequence[str], load: float = load) -> list[Row]:
+            return list(compare(ground, names, [load], REQUESTS, runs, FIRST_SEED))
+
+        *learnt, usual = (row for each in steered for row in rows(each, [LEARNT]))
+        found[load] = Found(rows(ground, OTHERS), learnt, usual)
+        ratios = {figure: compared(found[load], figure).ratio for figure in FIGURES}
         print(json.dumps({"load": load, **ratios}), flush=True)
     return found
+
+
+def evaluate_drawn(ground: Ground, policies: Sequence[Path]) -> list[Found]:
+    """Workloads as training draws them, each of its own load, drawn with other seeds."""
+    found = []
+    for number in range(DRAWN):
+        drawn = around(ground)(np.random.default_rng(FIRST_SEED + number))
+        load = drawn.scale * drawn.ground.load
+        found.append(evaluate(drawn.ground, policies, [load], runs=1)[load])
+    return found
+
+
+def drawn_table(found: Sequence[Found]) -> list[str]:
+    lines = [
+        "| figure | `drl` / best other | usual prices / best other | `drl` / usual prices |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for figure, title in FIGURES.items():
+        ones = [compared(each, figure) for each in found]
+        ratios = [
+            statistics.geometric_mean(ratio)
+            for ratio in zip(
+                *((one.ratio, one.usual / one.best, one.learnt / one.usual) for one in ones),
+                strict=True,
+            )
+        ]
+        lines.append(f"| {title} | {' | '.join(f'{ratio:.3f}' for ratio in ratios)} |")
+    return lines
+
+
+def unlearnt() -> Path:
+    """A policy that always asks the usual prices."""
+    path = Path(tempfile.gettempdir()) / "usual-prices.onnx"
+    layer = np.zeros((PRICES, len(FEATURES)), np.float32), np.zeros(PRICES, np.float32)
+    save_policy([layer], path)
+    return path
 
 
 def decision_seconds(policy: Path) -> float:
     """Of looking and acting, median."""
     acting = load_policy(policy)
-    features = np.zeros(15, np.float32)
+    features = np.zeros(len(FEATURES), np.float32)
     taken = []
     for _ in range(1000):
         start = time.perf_counter()
@@ -162,27 +220,28 @@ def requests_a_second(ground: Ground, name: str) -> float:
 FIGURES = {"mean": "mean latency, ms", "p95": "95th percentile, ms", "useful": "useful FLOPs"}
 
 
-def table(found: dict[float, tuple[list[Row], list[Row]]]) -> list[str]:
+def table(found: dict[float, Found]) -> list[str]:
     lines = [
-        "| load | figure | best other | | `drl` | `drl` / best other |",
-        "| ---: | --- | ---: | --- | ---: | ---: |",
+        "| load | figure | best other | | `drl` | `drl` / best other | usual prices / best other |",
+        "| ---: | --- | ---: | --- | ---: | ---: | ---: |",
     ]
-    for load, (others, learnt) in found.items():
+    for load, rows in found.items():
         for figure, title in FIGURES.items():
-            one = compared(others, learnt, figure)
+            one = compared(rows, figure)
             digits = 3 if figure == "useful" else 0
             lines.append(
                 f"| {load:g} | {title} | {one.best:.{digits}f} | `{one.whose}` "
-                f"| {one.learnt:.{digits}f} ± {one.interval:.{digits}f} | {one.ratio:.3f} |"
+                f"| {one.learnt:.{digits}f} ± {one.interval:.{digits}f} | {one.ratio:.3f} "
+                f"| {one.usual / one.best:.3f} |"
             )
     return lines
 
 
-def verdicts(found: dict[float, tuple[list[Row], list[Row]]]) -> list[str]:
+def verdicts(found: dict[float, Found]) -> list[str]:
     lines = ["| what | must | found | met |", "| --- | --- | ---: | --- |"]
     for figure, title in FIGURES.items():
-        high = [compared(*rows, figure) for load, rows in found.items() if load >= HIGH]
-        low = [compared(*rows, figure) for load, rows in found.items() if load < HIGH]
+        high = [compared(rows, figure) for load, rows in found.items() if load >= HIGH]
+        low = [compared(rows, figure) for load, rows in found.items() if load < HIGH]
         if figure == "useful":
             worst = min(one.ratio for one in high)
             lines.append(row_of(f"{title}, load ≥ {HIGH:g}: `drl` / best other", "≥ 1", worst,
@@ -202,8 +261,9 @@ def row_of(what: str, must: str, found: float, is_met: bool) -> str:
 
 
 def document(
-    found: dict[float, tuple[list[Row], list[Row]]],
-    moved: dict[str, dict[float, tuple[list[Row], list[Row]]]],
+    found: dict[float, Found],
+    drawn: Sequence[Found],
+    moved: dict[str, dict[float, Found]],
     ground: Ground,
     policies: Sequence[Path],
     picture: str,
@@ -221,7 +281,9 @@ def document(
         f"{TRAINING_STEPS:,} steps of workloads drawn around that one; here every allocator has "
         f"the same {RUNS} runs of some {REQUESTS:,} requests at each load, from seeds that no "
         "training has seen. ± is half of the 95 % interval over training seeds. How figures are "
-        "taken, what a load is and what is learnt: [allocation.md](../allocation.md).",
+        "taken, what a load is and what is learnt: [allocation.md](../allocation.md). The last "
+        "column is a policy that has learnt nothing: it always asks the usual prices, those with "
+        "which training begins.",
         "",
         *verdicts(found),
         row_of("training, minutes, longest", "≤ 30", max(seconds) / 60, max(seconds) <= 1800),
@@ -235,18 +297,27 @@ def document(
         f"![Latency and use against load]({picture})",
         "",
     ]  # fmt: skip
+    lines += [
+        "## Other rates, deadlines and arrivals",
+        "",
+        f"{len(drawn)} workloads of the same models, drawn as training draws them, with loads from "
+        f"{LOADS_DRAWN[0]:g} to {LOADS_DRAWN[1]:g}; geometric means.",
+        "",
+        *drawn_table(drawn),
+        "",
+    ]
     for title, rows in moved.items():
         lines += [f"## Moved to {title}", "", "Not trained for that.", "", *table(rows), ""]
     return "\n".join(lines)
 
 
-def draw(found: dict[float, tuple[list[Row], list[Row]]], path: Path) -> None:
+def draw(found: dict[float, Found], path: Path) -> None:
     def panel(title: str, figure: str) -> Panel:
         lines: dict[str, list[tuple[float, float]]] = {}
-        for load, (others, learnt) in found.items():
-            for row in others:
+        for load, rows in found.items():
+            for row in rows.others:
                 lines.setdefault(row.allocator, []).append((load, value(row, figure)))
-            mean = statistics.fmean(value(row, figure) for row in learnt)
+            mean = statistics.fmean(value(row, figure) for row in rows.learnt)
             lines.setdefault(LEARNT, []).append((load, mean))
         return Panel(title, "load", lines)
 
@@ -280,6 +351,7 @@ def main() -> None:
     if options.train or not policies:
         return
     found = evaluate(ground, policies, LOADS)
+    drawn = evaluate_drawn(ground, policies)
     moved = {
         title: evaluate(ground_of(*files), policies, (0.3, 0.9, 1.3), runs=3)
         for title, files in {
@@ -291,7 +363,7 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     picture = options.output.with_suffix(".png")
     draw(found, picture)
-    text = document(found, moved, ground, policies, picture.name)
+    text = document(found, drawn, moved, ground, policies, picture.name)
     options.output.write_text(text, encoding="utf-8")
 
 

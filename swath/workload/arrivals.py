@@ -93,4 +93,4 @@ def _played(recorded: Recorded, rate: float, seconds: float) -> np.ndarray:
     rounds = np.arange(ceil(until / recorded.duration))[:, None]
     times = (rounds * recorded.duration + np.asarray(recorded.times)[None, :]).ravel()
     times = times[times < until] / (faster or 1.0)
-    return times[times < seconds]
+    return np.asarray(times[times < seconds])
