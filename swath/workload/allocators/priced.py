@@ -24,8 +24,8 @@ class Prices:
     has less time left than so many times what he takes alone at best is refused. ``lightness``: a
     request's weight is its work to the minus so much.
 
-    The usual ones are good for services like those of the examples at loads from 0.9 to 1.3, by an
-    evolution strategy; a policy begins with them.
+    The usual ones are good for services like those of the examples at loads from 0.9 to 1.3, as
+    `benchmarks.usual_prices` finds; policies begin with them.
     """
 
     time: float = 18.0
