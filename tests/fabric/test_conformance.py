@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -9,7 +10,7 @@ import pytest
 
 from swath.errors import FabricError, WorkerError
 from swath.fabric.fabric import MAX_QUESTION_BYTES, PROTOCOL_VERSION, Arrival, Change, Member
-from swath.fabric.frame import Frame, Kind
+from swath.fabric.frame import Frame, Kind, Turn
 from tests.fabric.conftest import Members
 
 VERSION = "0" * 32
@@ -206,8 +207,9 @@ def test_data_keeps_its_order(members):
 
 def test_frames_arrive_as_they_were_sent(members):
     a, b = pair(members)
-    for kind in Kind:
-        frame = Frame(kind, 2**32 - 1, 2**64 - 1, "0123456789abcdef" * 2, 0)
+    turns = (Turn(), Turn(255, 0.25), Turn(1, 1024.0))
+    for kind, turn in itertools.product(Kind, turns):
+        frame = Frame(kind, 2**32 - 1, 2**64 - 1, "0123456789abcdef" * 2, 0, turn)
         a.send("b", frame)
         arrival = expect(b, Arrival)
         assert arrival.frame == frame
