@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Protocol
 
 import typer
 
 import swath
 from swath.cli.allocations import figure_keys, live_table
 from swath.cli.clusters import FIND_TIMEOUT
-from swath.cli.grounds import real_place
+from swath.cli.grounds import Place, real_place
 from swath.cli.options import AsJson
 from swath.cli.output import console, facts, print_json
 from swath.cli.progress import Display
@@ -36,24 +37,31 @@ from swath.workload.comparing import Ground, check_rates
 from swath.workload.live import Checked, LiveServices, menus_in_use
 from swath.workload.metrics import Figures, figures, utilisation
 from swath.workload.serving import Served, serve
+from swath.workload.ways import Menu
+from swath.workload.workload import Workload
 
 REQUESTS = 200
 
-TOLERANCE = 1e-4
-"""Of the largest value: what outputs may differ by from the unsplit model's."""
 
-
-@dataclass(frozen=True)
-class _Place:
-    """Where requests are served. ``install`` gets the arguments of `LiveServices` after the
-    session; ``check`` and ``serve`` are its methods; ``facts``: what was seen before, for people.
-    """
+class _Place(Protocol):
+    """Where requests are served; methods are those of `LiveServices`, ``install`` makes it."""
 
     costs: Costs
-    install: Callable[..., object]
-    check: Callable[[], list[Checked]]
-    serve: Callable[[Offered, Setting, str], Served]
-    facts: Callable[[], dict[str, str]]
+
+    def install(
+        self,
+        workload: Workload,
+        menus: tuple[Menu, ...],
+        graphs: Mapping[str, swath.Graph],
+        seed: int,
+    ) -> None: ...
+
+    def check(self) -> list[Checked]: ...
+
+    def serve(self, offered: Offered, setting: Setting, allocator: str) -> Served: ...
+
+    def facts(self) -> dict[str, str]:
+        """What was seen before anything was measured, for people."""
 
 
 def run_services(
@@ -89,103 +97,208 @@ def run_services(
         check_rates(described)
     where = swath.load_cluster(cluster)
     place = real_place(where, "allocate run")
-    with Display(quiet=as_json) as display:
-        opened = _lab(where, display) if place == "lab" else _cluster(where, display)
-        with opened as there:
-            display.step("loading the models")
-            graphs: dict[str, swath.Graph] = {}
-
-            def loaded(model: str) -> swath.Graph:
-                graphs[model] = swath.load(model)
-                return graphs[model]
-
-            found = planned_menus(described, loaded, there.costs, planner, display)
-            ground = Ground.of(described, found, there.costs, policy)
-            scale = 1.0 if load is None else ground.scale(load)
-            offered = offer(described, ground.seconds(requests, scale), seed, scale)
-            setting = Setting(described, found, ground.speeds, scale, seed, policy)
-            used = menus_in_use(described, found, offered, make_allocator(allocator, setting))
-            setting = Setting(described, used, ground.speeds, scale, seed, policy)
-            expected = serve(described, used, offered, make_allocator(allocator, setting))
-            there.install(described, used, graphs, seed)
-            checks = there.check()
-            served = there.serve(offered, setting, allocator)
-            seen = there.facts()
-    services = {
-        menu.service.name: (figures(served, n), figures(expected, n)) for n, menu in enumerate(used)
-    }
-    everything = figures(served), figures(expected)
-    differs = max((check.difference.relative for check in checks), default=0.0)
-    use = utilisation(served, ground.speeds)
+    with Display(quiet=as_json) as display, _opened(where, place, display) as there:
+        asked = _Asked(described, allocator, load, requests, seed, policy, planner)
+        outcome = _serve(there, asked, display)
     if as_json:
-        print_json(
+        print_json({"place": place, "planner": planner, **_keys(outcome)})
+    else:
+        _tell(outcome)
+    raise typer.Exit(int(not outcome.is_close))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be served, and how."""
+
+    workload: Workload
+    allocator: str
+    load: float | None
+    requests: int
+    seed: int
+    policy: Path | None
+    planner: str
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What was served for real, and what was to be ``expected`` of the same requests. ``menus``:
+    the ways that were used; ``seen``: `_Place.facts`."""
+
+    allocator: str
+    load: float
+    menus: tuple[Menu, ...]
+    speeds: Sequence[float]
+    served: Served
+    expected: Served
+    checks: Sequence[Checked]
+    seen: Mapping[str, str]
+
+    @property
+    def useful(self) -> float:
+        """Share of the devices' sustained FLOP/s."""
+        return utilisation(self.served, self.speeds).total
+
+    @property
+    def differs(self) -> float:
+        """From the unsplit models, as a share of the largest value."""
+        return max((check.difference.relative for check in self.checks), default=0.0)
+
+    @property
+    def is_close(self) -> bool:
+        return all(check.is_close for check in self.checks)
+
+    def figures(self, service: int | None = None) -> tuple[Figures, Figures]:
+        """Measured and expected, of a service or of all."""
+        return figures(self.served, service), figures(self.expected, service)
+
+
+def _serve(there: _Place, asked: _Asked, display: Display) -> _Outcome:
+    display.step("loading the models")
+    graphs: dict[str, swath.Graph] = {}
+
+    def loaded(model: str) -> swath.Graph:
+        graphs[model] = swath.load(model)
+        return graphs[model]
+
+    workload = asked.workload
+    menus = planned_menus(workload, loaded, there.costs, asked.planner, display)
+    ground = Ground.of(workload, menus, there.costs)
+    scale = 1.0 if asked.load is None else ground.scale(asked.load)
+    offered = offer(workload, ground.seconds(asked.requests, scale), asked.seed, scale)
+
+    def setting() -> Setting:
+        return Setting(workload, menus, ground.speeds, scale, asked.seed, asked.policy)
+
+    first = make_allocator(asked.allocator, setting())
+    menus = menus_in_use(workload, menus, offered, first)
+    expected = serve(workload, menus, offered, make_allocator(asked.allocator, setting()))
+    there.install(workload, menus, graphs, asked.seed)
+    checks = there.check()
+    served = there.serve(offered, setting(), asked.allocator)
+    return _Outcome(
+        asked.allocator,
+        ground.load if asked.load is None else asked.load,
+        menus,
+        ground.speeds,
+        served,
+        expected,
+        checks,
+        there.facts(),
+    )
+
+
+def _keys(outcome: _Outcome) -> dict[str, Any]:
+    """For ``--json``."""
+
+    def both(service: int | None = None) -> dict[str, Any]:
+        found, expected = outcome.figures(service)
+        return {**figure_keys(found), "predicted": figure_keys(expected)}
+
+    return {
+        "allocator": outcome.allocator,
+        "load": outcome.load,
+        "seconds": outcome.served.seconds,
+        **both(),
+        "utilisation": outcome.useful,
+        "max_rel_diff": outcome.differs,
+        "within_tolerance": outcome.is_close,
+        "services": [
+            {"name": menu.service.name, **both(place)} for place, menu in enumerate(outcome.menus)
+        ],
+    }
+
+
+def _tell(outcome: _Outcome) -> None:
+    """For people."""
+    requests, seconds = len(outcome.served.latencies), outcome.served.seconds
+    verdict = "within tolerance" if outcome.is_close else "BEYOND TOLERANCE"
+    out = console()
+    out.print(
+        facts(
             {
-                "allocator": allocator,
-                "load": ground.load if load is None else load,
-                "place": place,
-                "planner": planner,
-                "seconds": served.seconds,
-                **_keys(*everything),
-                "utilisation": use.total,
-                "max_rel_diff": differs,
-                "within_tolerance": differs <= TOLERANCE,
-                "services": [{"name": name, **_keys(*both)} for name, both in services.items()],
+                "asked for": f"{requests} requests in {seconds:.3g} s, {outcome.load:.0%} of the "
+                "FLOPs that the devices sustain",
+                "useful": f"{outcome.useful:.1%} of those FLOPs",
+                "installed": f"{sum(len(menu.ways) for menu in outcome.menus)} plans",
+                "results": f"{verdict} of the unsplit models': differ by {outcome.differs:.0e} of "
+                "the largest value",
+                **outcome.seen,
             }
         )
+    )
+    out.print()
+    services = {menu.service.name: outcome.figures(n) for n, menu in enumerate(outcome.menus)}
+    out.print(live_table({**services, "all": outcome.figures()}))
+
+
+class _OnCluster:
+    """Devices that are up."""
+
+    def __init__(self, session: swath.ClusterSession, display: Display) -> None:
+        self.costs: Costs = session.costs(display.step)
+        self._session = session
+        self._report = display.amount
+
+    def install(
+        self,
+        workload: Workload,
+        menus: tuple[Menu, ...],
+        graphs: Mapping[str, swath.Graph],
+        seed: int,
+    ) -> None:
+        self._live = LiveServices(self._session, workload, menus, graphs, seed, self._report)
+
+    def check(self) -> list[Checked]:
+        return self._live.check(self._report)
+
+    def serve(self, offered: Offered, setting: Setting, allocator: str) -> Served:
+        return self._live.serve(offered, setting, allocator, self._report)
+
+    def facts(self) -> dict[str, str]:
+        return {}
+
+
+class _InLab:
+    """Emulated devices; requests are served by the coordinator's process at the source."""
+
+    def __init__(self, lab: LabCluster, display: Display) -> None:
+        self.costs: Costs = lab.costs
+        self._lab = lab
+        self._report = display.amount
+
+    def install(
+        self,
+        workload: Workload,
+        menus: tuple[Menu, ...],
+        graphs: Mapping[str, swath.Graph],
+        seed: int,
+    ) -> None:
+        self._lab.keep(LiveServices, workload, menus, graphs, seed, progress=self._report)
+
+    def check(self) -> list[Checked]:
+        checks: list[Checked] = self._lab.ask("check", progress=self._report)
+        return checks
+
+    def serve(self, offered: Offered, setting: Setting, allocator: str) -> Served:
+        with self._lab.in_force():
+            self._lab.checks = self._lab.check()
+            with self._lab.at_source():
+                served: Served = self._lab.ask(
+                    "serve", offered, setting, allocator, progress=self._report
+                )
+        return served
+
+    def facts(self) -> dict[str, str]:
+        return {} if self._lab.checks is None else lab_facts(self._lab.checks)
+
+
+@contextlib.contextmanager
+def _opened(described: swath.Cluster, place: Place, display: Display) -> Iterator[_Place]:
+    if place == "lab":
+        with LabCluster(described, step=display.step) as lab:
+            yield _InLab(lab, display)
     else:
-        out = console()
-        rows = {
-            "asked for": f"{everything[0].requests:.0f} requests in {served.seconds:.3g} s, "
-            f"{ground.load if load is None else load:.0%} of the FLOPs that the devices sustain",
-            "useful": f"{use.total:.1%} of those FLOPs",
-            "installed": f"{sum(len(menu.ways) for menu in used)} plans of {len(graphs)} models; "
-            + (
-                f"outputs within tolerance of the unsplit models' (differ by {differs:.0e} of the "
-                "largest value)"
-                if differs <= TOLERANCE
-                else f"OUTPUTS DIFFER from the unsplit models' (by {differs:.0e} of the largest)"
-            ),
-            **seen,
-        }
-        out.print(facts(rows))
-        out.print()
-        out.print(live_table({**services, "all": everything}))
-    raise typer.Exit(int(differs > TOLERANCE))
-
-
-def _keys(measured: Figures, expected: Figures) -> dict[str, Any]:
-    return {**figure_keys(measured), "predicted": figure_keys(expected)}
-
-
-@contextlib.contextmanager
-def _cluster(described: swath.Cluster, display: Display) -> Iterator[_Place]:
-    display.step("joining the workers")
-    with swath.connect(described, timeout=FIND_TIMEOUT) as session:
-        live: list[LiveServices] = []
-        report = display.amount
-        yield _Place(
-            session.costs(display.step),
-            lambda *given: live.append(LiveServices(session, *given, report=report)),  # type: ignore[misc]
-            lambda: live[0].check(report),
-            lambda offered, setting, name: live[0].serve(offered, setting, name, report),
-            dict,
-        )
-
-
-@contextlib.contextmanager
-def _lab(described: swath.Cluster, display: Display) -> Iterator[_Place]:
-    with LabCluster(described, step=display.step) as lab:
-
-        def serve(*arguments: Any) -> Any:
-            with lab.in_force():
-                lab.checks = lab.check()
-                with lab.at_source():
-                    return lab.ask("serve", *arguments, progress=display.amount)
-
-        yield _Place(
-            lab.costs,
-            lambda *arguments: lab.keep(LiveServices, *arguments, progress=display.amount),
-            lambda: lab.ask("check", progress=display.amount),
-            serve,
-            lambda: {} if lab.checks is None else lab_facts(lab.checks),
-        )
+        display.step("joining the workers")
+        with swath.connect(described, timeout=FIND_TIMEOUT) as session:
+            yield _OnCluster(session, display)

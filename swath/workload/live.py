@@ -12,10 +12,11 @@ from math import inf
 from swath.errors import FabricError
 from swath.fabric.frame import LEAST_WEIGHT, MOST_WEIGHT, Turn
 from swath.graph.graph import Graph
+from swath.plan.plan import Plan
 from swath.runtime.clusters import ClusterSession, random_inputs
 from swath.runtime.deployment import Begun, Deployment
 from swath.runtime.plain import PlainRuntime
-from swath.runtime.verify import Difference, compare
+from swath.runtime.verify import Difference, compare, tolerance
 from swath.workload.allocators import Setting, make_allocator
 from swath.workload.arrivals import Offered
 from swath.workload.serving import (
@@ -70,10 +71,12 @@ def menus_in_use(
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An output of a service by one of its ways, beside the unsplit model's."""
+    """An output of a service by one of its ways, beside the unsplit model's; ``is_close``: within
+    what that way's sums may make of it."""
 
     service: str
     difference: Difference
+    is_close: bool
 
 
 class LiveServices:
@@ -102,7 +105,7 @@ class LiveServices:
             report("installing", len(self._deployments), self._count)
             asked = menus[service].service
             try:
-                deployment = session.deploy(graphs[asked.model], way.plan)
+                deployment = session.deploy(graphs[asked.model], _plan(way))
             except FabricError as error:
                 raise type(error)(f"service {asked.name!r}: {error}") from None
             self._deployments[service, way.devices] = deployment
@@ -126,10 +129,10 @@ class LiveServices:
             asked = self._menus[service].service
             deployment = self._deployments[service, way.devices]
             made = deployment.run(self._inputs[asked.model], TIMEOUT)
-            found += [
-                Checked(asked.name, compare(name, made[name], output))
-                for name, output in expected[asked.model].items()
-            ]
+            for name, output in expected[asked.model].items():
+                difference = compare(name, made[name], output)
+                is_close = difference.relative <= tolerance(_plan(way))
+                found.append(Checked(asked.name, difference, is_close))
         return found
 
     def serve(
@@ -203,3 +206,8 @@ class LiveServices:
             return
         if late < until:
             raise FabricError(f"a request has got no answer within {TIMEOUT:g} s")
+
+
+def _plan(way: Way) -> Plan:
+    assert way.plan is not None, "a way that is made up cannot be gone"
+    return way.plan
