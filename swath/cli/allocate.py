@@ -31,7 +31,9 @@ from swath.cli.output import (
 )
 from swath.cli.progress import Display
 from swath.cli.services import (
+    AllocatorName,
     ClusterFile,
+    Load,
     Planner,
     PolicyFile,
     Requests,
@@ -71,18 +73,8 @@ allocate = typer.Typer(
 def simulate(
     workload: WorkloadFile,
     cluster: ClusterFile,
-    allocator: Annotated[
-        str, typer.Option("--allocator", metavar="A", help="See 'swath allocate list'.")
-    ],
-    load: Annotated[
-        float | None,
-        typer.Option(
-            "--load",
-            metavar="X",
-            help="Ask for X times the FLOPs that the devices sustain.  [default: the rates of the "
-            "file]",
-        ),
-    ] = None,
+    allocator: AllocatorName,
+    load: Load = None,
     requests: Requests = REQUESTS,
     seed: Seed = 0,
     policy: PolicyFile = None,

@@ -19,7 +19,9 @@ from swath.cli.output import console, facts, print_json
 from swath.cli.progress import Display
 from swath.cli.report import lab_facts
 from swath.cli.services import (
+    AllocatorName,
     ClusterFile,
+    Load,
     Planner,
     PolicyFile,
     Seed,
@@ -67,18 +69,8 @@ class _Place(Protocol):
 def run_services(
     workload: WorkloadFile,
     cluster: ClusterFile,
-    allocator: Annotated[
-        str, typer.Option("--allocator", metavar="A", help="See 'swath allocate list'.")
-    ],
-    load: Annotated[
-        float | None,
-        typer.Option(
-            "--load",
-            metavar="X",
-            help="Ask for X times the FLOPs that the devices sustain.  [default: the rates of the "
-            "file]",
-        ),
-    ] = None,
+    allocator: AllocatorName,
+    load: Load = None,
     requests: Annotated[
         int, typer.Option("--requests", metavar="N", min=1, help="In the mean.")
     ] = REQUESTS,

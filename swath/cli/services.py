@@ -33,6 +33,18 @@ PolicyFile = Annotated[
         "swath]",
     ),
 ]
+AllocatorName = Annotated[
+    str, typer.Option("--allocator", metavar="A", help="See 'swath allocate list'.")
+]
+Load = Annotated[
+    float | None,
+    typer.Option(
+        "--load",
+        metavar="X",
+        help="Ask for X times the FLOPs that the devices sustain.  [default: the rates of the "
+        "file]",
+    ),
+]
 Requests = Annotated[
     int, typer.Option("--requests", metavar="N", min=1, help="Of a run, in the mean.")
 ]
