@@ -28,7 +28,7 @@ class Prices:
     `benchmarks.usual_prices` finds; policies begin with them.
     """
 
-    time: float = 18.0
+    time: float = 30.0
     patience: float = 7.5
     size: float = 0.2
     limit: float = 1.1
