@@ -4,7 +4,9 @@ strategy on the example workload at high loads.
     python -m benchmarks.usual_prices [--generations 14]
 
 Prints every generation, and the prices in the end. What stands in the code are such, rounded, and
-the cluster's time half as dear again: so as much is of use at low loads, too. A simple cross-entropy method (Rubinstein and Kroese, 2004): draw around a mean, take the best few,
+the cluster's time half as dear again: so as much is of use at low loads, too.
+
+A simple cross-entropy method (Rubinstein and Kroese, 2004): draw around a mean, take the best few,
 move the mean and the spread to theirs. Requests are other ones in every generation, and none that
 `benchmarks.allocation` judges by.
 """
