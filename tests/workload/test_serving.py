@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swath.simulate import Request, simulate
 from swath.workload.allocators import Setting, known_allocators, make_allocator
 from swath.workload.arrivals import offer
 from swath.workload.metrics import figures, utilisation
 from swath.workload.serving import Moment, Refuse, serve
 from swath.workload.workload import Bursty
+from tests.simulate.worlds import Fixed, cluster, script
 from tests.workload.grounds import AtOnce, alone, at, ground, service, way
 
 
@@ -167,3 +169,26 @@ def test_overload_stays_stable(name):
     assert 0.05 < served.served.mean() < 0.15
     assert served.latencies.max() < 2.0
     assert not np.isnan(served.latencies).any()
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (3.0, 1.0), (1.0, 10.0)])
+def test_formulas_agree_with_tiles_that_take_turns(weights):
+    """Requests of many small tiles on one device, come by chance: whether looked at as ways or tile
+    by tile, they take about as long."""
+    workload, menus = ground((service("a", 0.3), [alone(1.0)]), (service("b", 0.3), [alone(2.0)]))
+    offered = offer(workload, 300.0)
+    by_formula = serve(workload, menus, offered, AtOnce(*weights)).latencies
+    scripts = [
+        script({"a": [(seconds / 50, -1)] * 50 + [(0.0, 1)]}, [("@", "a", 0, 0), ("a", "@", 0, 0)])
+        for seconds in (1.0, 2.0)
+    ]
+    # Each is a flow of its own, as the formulas take requests of one service to share, too.
+    requests = [
+        Request(scripts[place], at, flow=number, weight=weights[place])
+        for number, (at, place) in enumerate(
+            zip(offered.times.tolist(), offered.services.tolist(), strict=True)
+        )
+    ]
+    by_tiles = np.array(simulate(requests, Fixed(cluster())).latencies)
+    assert by_tiles == pytest.approx(by_formula, rel=0.1, abs=0.15)
+    assert by_tiles.mean() == pytest.approx(by_formula.mean(), rel=0.03)
