@@ -101,8 +101,8 @@ class Served:
     """What came of requests, by request: ``latencies`` in seconds (of those that were not served:
     what a request waits at most), ``served``, and ``services`` as places in the workload.
 
-    ``late``: over after its deadline, or not served. ``useful``: FLOPs by device, ``busy``: seconds
-    of CPU by device, both of requests that were over within ``seconds``.
+    ``late``: over after its deadline, or not served. ``useful``: FLOPs by device, ``busy``: as
+    in `Way`, by device, both of requests that were over within ``seconds``.
     """
 
     latencies: np.ndarray
