@@ -44,7 +44,7 @@ def ground(session, graphs):
 @pytest.fixture(scope="module")
 def live(session, ground, graphs):
     made = LiveServices(session, WORKLOAD, ground, graphs)
-    made.check()  # The first requests open connections, which stay.
+    made.check()  # The first requests open connections, which stay as long as the session.
     return made
 
 
@@ -83,11 +83,12 @@ def test_nobody_comes(live, ground):
     assert served.latencies.size == 0
 
 
-def test_what_waits_too_long_is_given_up(session, ground, graphs):
+def test_what_waits_too_long_is_given_up(live, session, ground, graphs):
     """One in line at a time: the rest is refused, and counts with what it would have waited."""
     hasty = Workload(SERVICES, longest_wait=0.5, most_waiting=1)
-    live = LiveServices(session, hasty, ground, graphs)
-    served = live.serve(offered(*[0] * 40, apart=0.0), setting(ground, hasty), "greedy")
+    served = LiveServices(session, hasty, ground, graphs).serve(
+        offered(*[0] * 40, apart=0.0), setting(ground, hasty), "greedy"
+    )
     assert 1 <= served.served.sum() <= 3
     assert served.latencies[~served.served].tolist() == [0.5] * int((~served.served).sum())
     assert served.late[~served.served].all()
@@ -111,11 +112,11 @@ class Nobody:
         return None
 
 
-def test_who_is_never_begun_gives_up(session, ground, graphs, monkeypatch):
+def test_who_is_never_begun_gives_up(live, session, ground, graphs, monkeypatch):
     hasty = Workload(SERVICES[:1], longest_wait=0.2)
-    live = LiveServices(session, hasty, ground[:1], graphs)
+    hasty_ones = LiveServices(session, hasty, ground[:1], graphs)
     monkeypatch.setattr("swath.workload.live.make_allocator", lambda *_: Nobody())
-    served = live.serve(offered(0, 0), setting(ground[:1], hasty), "nobody")
+    served = hasty_ones.serve(offered(0, 0), setting(ground[:1], hasty), "nobody")
     assert served.latencies.tolist() == [0.2, 0.2]
     assert not served.served.any()
 
