@@ -3,6 +3,8 @@ taken for policies."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
 
 import gymnasium
@@ -22,7 +24,6 @@ from swath.workload.learning.grounds import around, made_up
 from swath.workload.learning.observing import FEATURES, MOST, Watch
 from swath.workload.learning.policy import load_policy, save_policy
 from swath.workload.learning.steering import EPOCH, prices_of
-from swath.workload.learning.training import Training, train
 from swath.workload.serving import World, serve
 from tests.workload.grounds import alone, at, ground, service
 
@@ -221,17 +222,31 @@ def test_what_is_no_policy_is_refused_in_one_line(write, said, tmp_path):
     assert said in str(error.value)
 
 
+# Trains for so many steps, and says after how many it was told of some.
+_TRAIN = """
+import sys
+from pathlib import Path
+from swath.workload.learning.grounds import made_up
+from swath.workload.learning.training import Training, train
+if __name__ == "__main__":
+    training = Training(int(sys.argv[1]), checkpoint=Path("kept.checkpoint"), logs=Path("logs"))
+    train(made_up(), training, Path("policy.onnx"), lambda done, reward: print(done))
+"""
+
+
 @pytest.mark.slow
 def test_training_goes_on_where_it_stopped_and_writes_a_policy(tmp_path):
-    base = made_up()
+    # In a process of its own: what Python starts to make processes with lasts as long as that.
+    (tmp_path / "train.py").write_text(_TRAIN)
     checkpoint, policy = tmp_path / "kept.checkpoint", tmp_path / "policy.onnx"
-    seen: list[int] = []
-    for steps in (640, 1280):
-        training = Training(steps, checkpoint=checkpoint, logs=tmp_path / "logs")
-        train(base, training, policy, lambda done, reward: seen.append(done))
-    assert seen == [640, 1280], "the second time only what was left"
+
+    def train(steps: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "train.py", str(steps)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    for steps in (640, 1280):  # The second time only what is left.
+        assert train(steps).stdout == f"{steps}\n"
     assert load_policy(policy).act(np.zeros(len(FEATURES), np.float32)).shape == (PRICES,)
     assert list((tmp_path / "logs").rglob("events.out.tfevents*"))
     checkpoint.write_bytes(b"\x80\x04pickle")
-    with pytest.raises(WorkloadError, match="not a checkpoint"):
-        train(base, Training(2000, checkpoint=checkpoint), policy)
+    assert "kept.checkpoint: not a checkpoint" in train(2000).stderr

@@ -73,6 +73,7 @@ def train(
         if left > 0:
             callback = _callback(training, progress)
             model.learn(left, callback=callback, reset_num_timesteps=False, tb_log_name="policy")
+            model.logger.close()
         save_policy(_layers(model), path)
     finally:
         environments.close()
