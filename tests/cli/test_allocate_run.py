@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from swath.runtime.lab.remains import remains
 from swath.runtime.local import free_port
+from tests.cli.conftest import SWATH
 from tests.runtime.lab.conftest import needs_root
 
 FIGURES = {"mean_ms", "p50_ms", "p95_ms", "p99_ms", "missed_share", "throughput", "requests"}
@@ -56,17 +59,18 @@ def test_services_run_on_workers_that_are_up(worker, swath, written):
 
 @pytest.mark.slow
 @needs_root
-def test_services_run_in_the_lab(swath, written):
+def test_services_run_in_the_lab(marked, written):
+    before = remains()
     (written / "cluster.yaml").write_text(LAB)
-    outcome = swath(*RUN, "--allocator", "equal", "--requests", 30, "--json")
-    assert outcome.status == 0, outcome
-    assert outcome.json["place"] == "lab"
-    assert_served(outcome.json)
-    assert not remains()
-    told = swath(*RUN, "--allocator", "equal", "--requests", 20, "--load", "0.2")
-    assert told.status == 0, told
+    command = [SWATH, *RUN, "--allocator", "equal", "--requests", "20", "--load", "0.2"]
+    # This machine may have to be profiled first.
+    done = subprocess.run(
+        command, cwd=written, env=marked, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
     for words in ("doors", "cars", "predicted", "within tolerance", "20% of the FLOPs", "all bite"):
-        assert words in told.stdout
+        assert words in done.stdout
+    assert not [left for left in remains() if left not in before]
 
 
 def test_what_cannot_be_run_is_refused(refused, written):
