@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,19 +80,21 @@ def test_a_slower_link_and_a_smaller_share_are_slower() -> None:
     assert figures[2] > 1.2 * figures[0]
 
 
+def labs() -> set[Path]:
+    """All that are up, or were when their owners were killed."""
+    return set(Path("/run/swath").glob("swath-*"))
+
+
 def test_a_command_that_is_killed_leaves_nothing_that_clean_does_not_remove(
-    cluster_file: Path, tmp_path: Path
+    cluster_file: Path, tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
-    before = remains()
+    before, others = remains(), labs()
     command = [SWATH, "lab", "run", "zoo:squeezenet@128x128", "--cluster", str(cluster_file)]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 60
-        while not any(Path("/run/swath").glob("swath-*")):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: labs() - others, timeout=60.0)
         time.sleep(1.0)
     finally:
         process.send_signal(signal.SIGKILL)
@@ -102,15 +105,15 @@ def test_a_command_that_is_killed_leaves_nothing_that_clean_does_not_remove(
     assert "removed" in done.stdout
 
 
-def test_ctrl_c_removes_everything(cluster_file: Path, tmp_path: Path) -> None:
+def test_ctrl_c_removes_everything(
+    cluster_file: Path, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    others = labs()
     command = [SWATH, "lab", "run", "zoo:squeezenet@128x128", "--cluster", str(cluster_file)]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not any(Path("/run/swath").glob("swath-*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: labs() - others, timeout=60.0)
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
