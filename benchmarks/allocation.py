@@ -20,6 +20,7 @@ from math import sqrt
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 import swath
 import swath.api
@@ -145,18 +146,21 @@ def evaluate(
     ground: Ground, policies: Iterable[Path], loads: Sequence[float], runs: int = RUNS
 ) -> dict[float, Found]:
     """By load; all are served the same requests."""
-    steered = [replace(ground, policy=policy) for policy in (*policies, unlearnt())]
+    learners = [(LEARNT, replace(ground, policy=policy)) for policy in (*policies, unlearnt())]
+    asked = [*((name, ground) for name in OTHERS), *learners]
     found = {}
     for load in loads:
-
-        def rows(ground: Ground, names: Sequence[str], load: float = load) -> list[Row]:
-            return list(compare(ground, names, [load], REQUESTS, runs, FIRST_SEED))
-
-        *learnt, usual = (row for each in steered for row in rows(each, [LEARNT]))
-        found[load] = Found(rows(ground, OTHERS), learnt, usual)
+        rows = Parallel(n_jobs=-1)(delayed(row_of_one)(*each, load, runs) for each in asked)
+        *learnt, usual = rows[len(OTHERS) :]
+        found[load] = Found(rows[: len(OTHERS)], learnt, usual)
         ratios = {figure: compared(found[load], figure).ratio for figure in FIGURES}
         print(json.dumps({"load": load, **ratios}), flush=True)
     return found
+
+
+def row_of_one(name: str, ground: Ground, load: float, runs: int) -> Row:
+    (row,) = compare(ground, [name], [load], REQUESTS, runs, FIRST_SEED)
+    return row
 
 
 def evaluate_drawn(ground: Ground, policies: Sequence[Path]) -> list[Found]:
@@ -269,7 +273,8 @@ def document(
     picture: str,
 ) -> str:
     seconds = [float(policy.with_suffix(".seconds").read_text()) for policy in policies]
-    speeds = {name: requests_a_second(ground, name) for name in (*OTHERS, LEARNT)}
+    learnt = replace(ground, policy=policies[0])
+    speeds = {name: requests_a_second(learnt, name) for name in (*OTHERS, LEARNT)}
     slowest = min(speeds, key=lambda name: speeds[name])
     lines = [
         "# A learnt allocator",
