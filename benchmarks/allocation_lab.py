@@ -96,13 +96,14 @@ def document(reports: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/results/allocation-lab.md"))
+    parser.add_argument("--allocators", metavar="A,B", help="these only")
     options = parser.parse_args()
+    names = [info.name for info in known_allocators()]
     reports = {}
-    for info in known_allocators():
-        reports[info.name] = measure(info.name)
-        figures = {key: reports[info.name][key] for key in ("mean_ms", "p95_ms", "missed_share")}
-        print(json.dumps({info.name: figures, "simulated": reports[info.name]["predicted"]}),
-              flush=True)  # fmt: skip
+    for name in names if options.allocators is None else options.allocators.split(","):
+        reports[name] = measure(name)
+        figures = {key: reports[name][key] for key in ("mean_ms", "p95_ms", "missed_share")}
+        print(json.dumps({name: figures, "simulated": reports[name]["predicted"]}), flush=True)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(document(reports), encoding="utf-8")
 
