@@ -25,11 +25,11 @@ class Rationed(Costs):
         return Quota(0.25, 4e-3, 1e-3)
 
 
-def cluster(*gflops: float, **fields: object) -> Cluster:
+def cluster(*gflops: float) -> Cluster:
     devices = tuple(
         Device(name, gflops=speed) for name, speed in zip("abcdefgh", gflops, strict=False)
     )
-    return Cluster(devices, "a", default_link=Link(125e6, 1e-4), **fields)  # type: ignore[arg-type]
+    return Cluster(devices, "a", default_link=Link(125e6, 1e-4))
 
 
 @pytest.fixture(scope="module")
