@@ -45,18 +45,16 @@ from swath.workload.workload import Workload
 REQUESTS = 200
 
 
+_Services = tuple[Workload, tuple[Menu, ...], Mapping[str, swath.Graph], int]
+"""What `LiveServices` is made of besides a session: workload, menus, graphs by model, a seed."""
+
+
 class _Place(Protocol):
     """Where requests are served; methods are those of `LiveServices`, ``install`` makes it."""
 
     costs: Costs
 
-    def install(
-        self,
-        workload: Workload,
-        menus: tuple[Menu, ...],
-        graphs: Mapping[str, swath.Graph],
-        seed: int,
-    ) -> None: ...
+    def install(self, services: _Services) -> None: ...
 
     def check(self) -> list[Checked]: ...
 
@@ -165,7 +163,7 @@ def _serve(there: _Place, asked: _Asked, display: Display) -> _Outcome:
     first = make_allocator(asked.allocator, setting())
     menus = menus_in_use(workload, menus, offered, first)
     expected = serve(workload, menus, offered, make_allocator(asked.allocator, setting()))
-    there.install(workload, menus, graphs, asked.seed)
+    there.install((workload, menus, graphs, asked.seed))
     checks = there.check()
     served = there.serve(offered, setting(), asked.allocator)
     return _Outcome(
@@ -232,14 +230,8 @@ class _OnCluster:
         self._session = session
         self._report = display.amount
 
-    def install(
-        self,
-        workload: Workload,
-        menus: tuple[Menu, ...],
-        graphs: Mapping[str, swath.Graph],
-        seed: int,
-    ) -> None:
-        self._live = LiveServices(self._session, workload, menus, graphs, seed, self._report)
+    def install(self, services: _Services) -> None:
+        self._live = LiveServices(self._session, *services, self._report)
 
     def check(self) -> list[Checked]:
         return self._live.check(self._report)
@@ -259,14 +251,8 @@ class _InLab:
         self._lab = lab
         self._report = display.amount
 
-    def install(
-        self,
-        workload: Workload,
-        menus: tuple[Menu, ...],
-        graphs: Mapping[str, swath.Graph],
-        seed: int,
-    ) -> None:
-        self._lab.keep(LiveServices, workload, menus, graphs, seed, progress=self._report)
+    def install(self, services: _Services) -> None:
+        self._lab.keep(LiveServices, *services, progress=self._report)
 
     def check(self) -> list[Checked]:
         checks: list[Checked] = self._lab.ask("check", progress=self._report)
