@@ -9,6 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from swath.cli.interrupts import interrupted_between_imports
+
+INTERRUPTED_STATUS = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
@@ -17,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from swath.cli.worker import run_worker
 
         return run_worker(arguments[1:])
-    from swath.cli.app import run
+    try:
+        with interrupted_between_imports():
+            from swath.cli.app import run
 
-    return run(arguments)
+            return run(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED_STATUS

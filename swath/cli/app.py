@@ -30,7 +30,6 @@ from swath.cli.verify import verify
 from swath.errors import SwathError
 
 USAGE_STATUS = 2
-INTERRUPTED_STATUS = 130
 BUG_STATUS = 70
 
 app = typer.Typer(
@@ -105,8 +104,6 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             traceback.print_exc()
         return _explain(error)
-    except KeyboardInterrupt:
-        status = INTERRUPTED_STATUS
     return status if isinstance(status, int) else 0
 
 
