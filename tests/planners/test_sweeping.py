@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,23 @@ def test_a_sweep_in_one_process_makes_every_row():
     expected = run_scenario(SCENARIO, swath.load)
     assert replace(made[SCENARIO.key], plan_ms=None) == replace(expected, plan_ms=None)
     assert list(sweep([], swath.load)) == []
+
+
+GIVEN_UP = """
+import swath
+from swath.planners.sweep.backends import sweep
+from swath.planners.sweep.sweeping import scenarios, uniform_clusters
+
+clusters = uniform_clusters([1, 2, 3], [1e6, 1e7, 1e8], ["switch"], (5.0,))
+rows = sweep(scenarios(["zoo:resnet18@64x64"], clusters, ["whole", "even"]), swath.load, jobs=2)
+next(rows)
+rows.close()
+"""
+
+
+def test_what_is_given_up_is_not_complained_of():
+    done = subprocess.run([sys.executable, "-c", GIVEN_UP], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_sweep(tmp_path):

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import signal
 import threading
+import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -62,7 +63,18 @@ def sweep(
             rows = joblib.Parallel(
                 n_jobs=jobs or -1, batch_size=1, return_as="generator_unordered"
             )(calls)
-        yield from rows
+        yield from _closed_silently(rows)
+
+
+def _closed_silently(rows: Generator[Row, None, None]) -> Iterator[Row]:
+    """joblib warns of results that nobody has waited for; here that is what was asked for."""
+    try:
+        for row in rows:  # noqa: UP028  `yield from` would hand on the closing, too.
+            yield row
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows.close()
 
 
 @contextlib.contextmanager
