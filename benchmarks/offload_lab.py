@@ -34,7 +34,7 @@ from benchmarks.lab_races import (
 )
 from benchmarks.speed import machine
 from swath.cluster.profile_file import write_whole
-from swath.runtime.lab.cluster import LabCluster
+from swath.runtime.lab.cluster import Figure, LabCluster
 
 CLUSTERS = {"1:0.1": (1.0, 0.1)}
 """Cores of the server, and of the device that offloads: the last one is the source."""
@@ -66,9 +66,10 @@ run once. A figure is the mean of requests back to back over at least 1 s and 20
 after 0.6 s of requests that spend what a quota lends. The host's speed drifts within minutes: plans
 are measured in turn, in {ROUNDS} rounds, every second of them backwards. *Measured* is the median
 of the figures; two planners are compared by the median, over the rounds, of the quotients of their
-figures. *Predicted* is the mean of as many requests in the simulator; nothing of a measured plan
-goes into it. The kernel here cannot delay packets, so latencies are the fabric's own. Weights are
-seeded.
+figures. *Predicted* is the mean of as many requests in the simulator, on processors as much slower
+or faster than when they were profiled as a fixed convolution was right before and after the
+figures; nothing of a measured plan goes into it. The kernel here cannot delay packets, so latencies
+are the fabric's own. Weights are seeded.
 
 The *best NFL* is the one beside which `psomw` does worst; it is picked after measuring, so the
 noise of several figures counts against `psomw`.
@@ -92,7 +93,7 @@ def race(lab: LabCluster, scenario: Scenario) -> Race:
         taken = figures[names]
         timed.append(
             Timed(names, len(plan.devices_used), len(plan.stages),
-                  predicted(lab, plan, max(figure.requests for figure in taken)),
+                  predicted(lab, plan, taken),
                   [1e3 * figure.seconds for figure in taken])
         )  # fmt: skip
     by_planner = {name: each.predicted for each in timed for name in each.planners}
@@ -102,9 +103,12 @@ def race(lab: LabCluster, scenario: Scenario) -> Race:
     return done
 
 
-def predicted(lab: LabCluster, plan: swath.Plan, requests: int) -> float:
-    """Mean milliseconds of so many requests back to back."""
-    found = lab.predict(plan, max(PREDICTED_REQUESTS, requests))
+def predicted(lab: LabCluster, plan: swath.Plan, taken: Sequence[Figure]) -> float:
+    """Mean milliseconds of as many requests back to back as are behind a figure, at the pace that
+    the machine had then."""
+    requests = max(figure.requests for figure in taken)
+    pace = statistics.median(figure.pace for figure in taken)
+    found = lab.predict(plan, max(PREDICTED_REQUESTS, requests), pace=pace)
     return 1e3 * statistics.fmean(found.latencies)
 
 
@@ -128,7 +132,7 @@ def draw(races: Sequence[Race], path: Path) -> None:
         for number, (name, mark) in enumerate(zip(PLANNERS, "osv^", strict=True)):
             timed = [each.of(name) for each in own]
             axes.plot(rates, [each.predicted for each in timed], color=f"C{number}", linewidth=1)
-            axes.scatter(rates, [each.measured for each in timed], 26, f"C{number}", mark,
+            axes.scatter(rates, [each.measured for each in timed], 26, f"C{number}", marker=mark,
                          alpha=0.8, label=name)  # fmt: skip
         axes.set(xscale="log", yscale="log", title=model, xlabel="link, Mbit/s")
         axes.set_xticks(rates, [str(rate) for rate in rates])

@@ -113,7 +113,9 @@ def cells(name: str, rate: int, models: Sequence[str]) -> Iterator[Cell]:
                     figures = [lab.figure() for _ in range(3)]
                 count = sum(figure.requests for figure in figures)
                 measured = 1e3 * statistics.median(figure.seconds for figure in figures)
-                predicted = 1e3 * statistics.fmean(lab.predict(plan, max(10, count)).latencies)
+                pace = statistics.median(figure.pace for figure in figures)
+                expected = lab.predict(plan, max(10, count), pace=pace)
+                predicted = 1e3 * statistics.fmean(expected.latencies)
                 yield Cell(name, rate, model, what, len(plan.stages), measured, predicted, count)
 
 
@@ -168,8 +170,9 @@ three numbers measured once with other networks: what beginning with a request c
 what every byte of maps costs more in one that its quota stops over and over (for each cluster's
 shares), and what waiting costs (for each cluster's shares and size of packets).
 Nothing that is measured of a plan goes into its prediction. The kernel here cannot delay packets,
-so latencies are the fabric's own. The machine is not as fast at any time (its host is shared):
-networks took up to a fifth more or less within the hours in which this was made.
+so latencies are the fabric's own. The machine is not as fast at any time (its host is shared): a
+fixed convolution is timed right before and after each figure, as it was beside every sample of the
+profile, and processors are taken to be as much slower or faster.
 """
 
 

@@ -33,6 +33,9 @@ from swath.runtime.lab.cluster import LabCluster
 from swath.runtime.lab.lab import check_fit
 from swath.runtime.lab.remains import clean_up
 
+WORTH_SAYING = 0.05
+"""By how much slower or faster the machine may be than when it was profiled."""
+
 lab = typer.Typer(
     help="Emulated clusters on this machine: network namespaces, shaped links, CPU quotas.",
     no_args_is_help=True,
@@ -86,7 +89,10 @@ def lab_run(
                 measured = session.measure(repeat, timeout)
                 recorded = None if trace is None else session.record(timeout=timeout)
             report = session.report(chosen, measured, timeout)
-            predicted = None if trace is None else session.predict(chosen, record=True).trace
+            slowdown = session.slowdown(measured.pace)
+            predicted = None
+            if trace is not None:
+                predicted = session.predict(chosen, pace=measured.pace, record=True).trace
     if trace is not None:
         save_trace([found for found in (predicted, recorded) if found is not None], trace)
     if as_json:
@@ -96,6 +102,7 @@ def lab_run(
                 **run_report(report),
                 "requests_per_figure": measured.requests,
                 "cpu_ms": {name: seconds * 1e3 for name, seconds in measured.cpu.items()},
+                "slowdown": slowdown,
                 "delays_emulated": checks.delays,
                 "trace": None if trace is None else str(trace),
             }
@@ -103,6 +110,10 @@ def lab_run(
     else:
         rows = run_facts(report)
         rows["figures"] = f"{repeat}, each the mean of {measured.requests} requests back to back"
+        if abs(slowdown - 1) > WORTH_SAYING:
+            rows["machine"] = (
+                f"{slowdown:.2f} times as slow as when it was profiled; predicted for that"
+            )
         rows.update(lab_facts(checks))
         if trace is not None:
             rows["trace"] = str(trace)

@@ -59,7 +59,9 @@ class DeviceProfile:
 
     ``kind``: brief, quick or full. ``overhead``: seconds of a tile besides its operators. ``copy``:
     seconds per byte copied. ``request``: seconds of a request besides its messages, where the
-    device is the source. ``accuracy``: by family, of the models chosen by cross-validation;
+    device is the source. ``pace``: seconds of a fixed piece of work on the device (see
+    `swath.runtime.profiling.pace`), while it was as fast as these figures say; None in files of
+    earlier versions. ``accuracy``: by family, of the models chosen by cross-validation;
     ``chosen``: which these are, so that nobody needs to choose again.
     """
 
@@ -72,6 +74,7 @@ class DeviceProfile:
     overhead: float
     copy: float
     request: float
+    pace: float | None = None
     accuracy: Mapping[str, float] = field(default_factory=dict)
     chosen: Mapping[str, str] = field(default_factory=dict)
 

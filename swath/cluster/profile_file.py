@@ -63,6 +63,8 @@ def load_profile(path: str | Path) -> DeviceProfile:
         data["chosen"] = {str(key): str(value) for key, value in data["chosen"].items()}
         for name in ("overhead", "copy", "request"):
             data[name] = _of_kind(data[name], float)
+        if data.get("pace") is not None:
+            data["pace"] = _of_kind(data["pace"], float)
         for name in ("device", "kind", "made"):
             data[name] = _of_kind(data[name], str)
         return DeviceProfile(**data)

@@ -7,7 +7,7 @@ and messages are numbers here; everything is flat.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from swath.cost import Costs
 from swath.graph.geometry import tile_geometry
@@ -66,6 +66,20 @@ class Script:
     def devices(self) -> tuple[str, ...]:
         """The plan's devices that take part, the source included."""
         return tuple(dict.fromkeys((self.source, *(part.device for part in self.parts))))
+
+    def slower(self, times: float) -> Script:
+        """The same on processors that take so many times as long for everything."""
+        return replace(
+            self,
+            parts=tuple(
+                replace(part, seconds=tuple(times * seconds for seconds in part.seconds))
+                for part in self.parts
+            ),
+            receiving=tuple(times * seconds for seconds in self.receiving),
+            scatter=tuple((message, times * seconds) for message, seconds in self.scatter),
+            begins=times * self.begins,
+            ends=times * self.ends,
+        )
 
     @property
     def bytes_moved(self) -> int:

@@ -59,22 +59,26 @@ TIMEOUT = 60.0
 @dataclass(frozen=True, slots=True)
 class Figure:
     """The mean of ``requests`` back to back: seconds, and seconds of CPU by device, the
-    coordinator's at the source included."""
+    coordinator's at the source included. ``pace``: of the machine, right before and thereafter, as
+    in `DeviceProfile`."""
 
     seconds: float
     requests: int
     cpu: Mapping[str, float]
+    pace: float
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """Figures of a plan in the lab, in seconds: ``split`` and ``single`` were taken in turn.
-    ``requests``: behind each figure of ``split``, on average; ``cpu``: as in `Figure`."""
+    ``requests``: behind each figure of ``split``, on average; ``cpu`` and ``pace``: as in `Figure`,
+    on average."""
 
     split: tuple[float, ...]
     single: tuple[float, ...]
     requests: int
     cpu: Mapping[str, float]
+    pace: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class LabCluster:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.checks: LabChecks | None = None
         self._latency = 0.0
+        self._profiled_at: float | None = None
         self._stack = contextlib.ExitStack()
         try:
             self.lab = self._stack.enter_context(Lab(cluster))
@@ -187,6 +192,7 @@ class LabCluster:
             self._effort,
             progress=lambda what, done, total: self._step(f"measuring {what}: {done} of {total}"),
         )
+        self._profiled_at = profile.pace
         cluster = self._as_emulated()
         profiles = dict.fromkeys(names, profile)
         self._step("finding the kernel's tick")
@@ -241,11 +247,22 @@ class LabCluster:
         """A plan for the devices as they are here."""
         return make_planner(planner, **options).plan(Problem(graph, self.costs))
 
-    def predict(self, plan: Plan, requests: int = 10, *, record: bool = False) -> Simulation:
-        """What should come of so many requests back to back."""
+    def predict(
+        self, plan: Plan, requests: int = 10, *, pace: float | None = None, record: bool = False
+    ) -> Simulation:
+        """What should come of so many requests back to back. ``pace``: the machine's, as in
+        `Figure`; None: as when it was profiled."""
         costs = self.costs
         script = make_script(plan, compile_plan(plan), costs)
+        if pace is not None:
+            script = script.slower(self.slowdown(pace))
         return simulate([Request(script)] * requests, costs, record=record)
+
+    def slowdown(self, pace: float) -> float:
+        """How many times as slow a machine of this pace is as it was when it was profiled."""
+        _ = self.costs
+        assert self._profiled_at is not None, "a profile that is kept says its pace"
+        return pace / self._profiled_at
 
     # Running
 
@@ -340,17 +357,20 @@ class LabCluster:
             single=tuple(single),
             requests=sum(figure.requests for figure in split) // repeat,
             cpu={name: sum(figure.cpu[name] for figure in split) / repeat for name in split[0].cpu},
+            pace=sum(figure.pace for figure in split) / repeat,
         )
 
     def figure(self, timeout: float = TIMEOUT) -> Figure:
         """One figure of what is deployed; to be called `in_force`."""
+        paces = [self._remote.call("pace")]  # At full speed, as it was when this was profiled.
         with self._at(self.cluster.source):
             self._remote.call("requests", WARM_SECONDS, timeout)
             before = self._used()
             block: Block = self._remote.call("requests", self._span, timeout)
             count = len(block.seconds)
             cpu = {name: (used - before[name]) / count for name, used in self._used().items()}
-        return Figure(block.mean, count, cpu)
+        paces.append(self._remote.call("pace"))
+        return Figure(block.mean, count, cpu, sum(paces) / len(paces))
 
     def _single_figure(self) -> float:
         fastest = max(self.cluster.workers, key=lambda d: (d.cores or 1.0, d.gflops or 0.0)).name
@@ -376,7 +396,7 @@ class LabCluster:
     def report(self, plan: Plan, measured: Measured, timeout: float = TIMEOUT) -> RunReport:
         """Figures, outputs and prediction of what is deployed; not `in_force`."""
         outputs, differences = self._remote.call("results", timeout)
-        predicted = self.predict(plan, max(10, measured.requests)).latencies
+        predicted = self.predict(plan, max(10, measured.requests), pace=measured.pace).latencies
         return RunReport(
             outputs=outputs,
             plan=plan,

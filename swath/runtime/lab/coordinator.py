@@ -30,6 +30,7 @@ from swath.runtime.profiling.asking import Asker
 from swath.runtime.profiling.effort import QUICK, Effort
 from swath.runtime.profiling.kept import kept_profile
 from swath.runtime.profiling.links import link_profiles
+from swath.runtime.profiling.pace import Pace
 from swath.runtime.verify import Difference, compare
 from swath.trace.trace import Trace
 
@@ -62,6 +63,7 @@ class LabCoordinator:
         self._plain: PlainRuntime | None = None
         self._inputs: Arrays = {}
         self._kept: Any = None
+        self._paced: Pace | None = None
 
     def close(self) -> None:
         if self._coordinator is not None:
@@ -117,6 +119,12 @@ class LabCoordinator:
     def ask(self, name: str, *arguments: Any) -> Any:
         """What a method of what is kept returns, which is told how to report."""
         return getattr(self._kept, name)(*arguments, report=self._report)
+
+    def pace(self) -> float:
+        """Seconds of `Pace`, now."""
+        if self._paced is None:
+            self._paced = Pace()
+        return self._paced.seconds()
 
     def requests(self, span: float, timeout: float) -> Block:
         """Requests that take at least ``span`` seconds together."""

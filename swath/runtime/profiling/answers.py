@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swath.fabric.fabric import Address, Event, Fabric
 from swath.fabric.frame import Frame
 from swath.runtime.profiling.echo import Echoes, Exchange, Spent
+
+if TYPE_CHECKING:
+    from swath.runtime.profiling.pace import Pace
 
 Handle = Callable[[Event], None]
 
@@ -29,6 +32,7 @@ class Answers:
         self._threads = threads
         self._handle = handle
         self._echoes = Echoes()
+        self._paced: Pace | None = None
 
     def landing(self, frame: Frame) -> memoryview | None:
         """Where a message lands that belongs to no program."""
@@ -47,6 +51,8 @@ class Answers:
             return self._kernels(model, asked)
         if what == "chain":
             return self._chain(model, asked)
+        if what == "pace":
+            return {"seconds": self._pace()}
         if what == "copy":
             from swath.runtime.profiling.kernels import copy_seconds_per_byte
 
@@ -66,7 +72,8 @@ class Answers:
         return {
             "kernels": [
                 astuple(kernel) for kernel in timed.kernels(asked["seconds"], asked["swept"])
-            ]
+            ],
+            "pace": self._pace(),
         }
 
     def _chain(self, model: bytes, asked: dict[str, Any]) -> object:
@@ -77,6 +84,7 @@ class Answers:
         timed = Timed(model, asked["weights"], asked["inputs"], self._threads)
         seconds = float(asked["seconds"])
         kernels = [astuple(kernel) for kernel in timed.kernels(seconds / 4, asked["swept"])]
+        pace = self._pace()
         wall = timed.wall()
         alone = wall.mean(seconds / 2)
         loaded = []
@@ -84,7 +92,14 @@ class Answers:
             for share in asked["loads"]:
                 with load.at(float(share)) as taken:
                     loaded.append((taken, wall.mean(seconds) / alone))
-        return {"kernels": kernels, "slowdowns": loaded}
+        return {"kernels": kernels, "pace": pace, "slowdowns": loaded}
+
+    def _pace(self) -> float:
+        from swath.runtime.profiling.pace import Pace
+
+        if self._paced is None:
+            self._paced = Pace()
+        return self._paced.seconds()
 
     def _echo(self, fabric: Fabric, asked: dict[str, Any]) -> object:
         peer = address_from_json(asked["peer"])

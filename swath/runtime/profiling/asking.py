@@ -54,22 +54,32 @@ class Asker:
             places = tuple(str(place) for place in said["address"]["places"])
             return Address(device, places, str(said["address"]["token"]))
 
-    def kernels(self, device: str, tile: TimedTile, seconds: float, swept: int) -> list[Timing]:
-        """The kernels of a tile, timed one by one; ``swept``: bytes that are read before each."""
-        details: dict[str, Any] = {"seconds": seconds, "swept": swept, **_shapes(tile)}
+    def kernels(
+        self, device: str, tile: TimedTile, seconds: float, swept: int
+    ) -> tuple[list[Timing], float]:
+        """The kernels of a tile, timed one by one, and the device's pace thereafter; ``swept``:
+        bytes that are read before each."""
+        details: dict[str, Any] = {"seconds": seconds, "swept": swept, **tile.shapes}
         said = self._ask(device, "kernels", tile.model.model, **details)
         with understanding(device):
-            return timings(tile, _kernels(said["kernels"]))
+            return timings(tile, _kernels(said["kernels"])), float(said["pace"])
 
     def chain(
         self, device: str, chain: TimedTile, seconds: float, loads: Sequence[float]
-    ) -> tuple[list[Timing], list[tuple[float, float]]]:
-        """The kernels of a chain without a load; (load, slowdown) of the whole under each load."""
+    ) -> tuple[list[Timing], float, list[tuple[float, float]]]:
+        """The kernels of a chain without a load, and the device's pace thereafter; (load, slowdown)
+        of the whole under each load."""
         details: dict[str, Any] = {"seconds": seconds, "loads": loads, "swept": NEAR}
-        said = self._ask(device, "chain", chain.model.model, **details, **_shapes(chain))
+        said = self._ask(device, "chain", chain.model.model, **details, **chain.shapes)
         with understanding(device):
             slowdowns = [(float(load), float(times)) for load, times in said["slowdowns"]]
-            return timings(chain, _kernels(said["kernels"])), slowdowns
+            return timings(chain, _kernels(said["kernels"])), float(said["pace"]), slowdowns
+
+    def pace(self, device: str) -> float:
+        """Seconds of `Pace` on a device, now."""
+        said = self._ask(device, "pace")
+        with understanding(device):
+            return float(said["seconds"])
 
     def copy(self, device: str) -> float:
         """Seconds per byte copied."""
@@ -164,13 +174,6 @@ def disappearing(coordinator: Coordinator, *devices: str, kept: Path) -> Iterato
             f"device {gone!r} disappeared while it was profiled; start it and run the same again, "
             f"what was measured is kept in {kept}"
         ) from None
-
-
-def _shapes(tile: TimedTile) -> dict[str, Any]:
-    return {
-        "weights": {name: weight.region.shape for name, weight in tile.model.weights.items()},
-        "inputs": {name: region.shape for name, region in tile.model.inputs.items()},
-    }
 
 
 def _kernels(said: Sequence[Any]) -> list[Kernel]:

@@ -69,12 +69,13 @@ def kept_path(machine: Machine, surroundings: str = "") -> Path:
 
 
 def _find(path: Path, machine: Machine, effort: Effort) -> DeviceProfile | None:
-    """What is kept there, if it is of no less effort; a damaged or stale file counts for none."""
+    """What is kept there, if it is of no less effort and says the pace; a damaged or stale file
+    counts for none."""
     try:
         found = load_profile(path)
     except ClusterError:
         return None
-    is_enough = _rank(found.kind) >= _rank(effort.kind)
+    is_enough = found.pace is not None and _rank(found.kind) >= _rank(effort.kind)
     return found if is_enough and found.machine == machine else None
 
 

@@ -145,6 +145,16 @@ class Wall:
             runs += 1
         return passed / runs
 
+    def typical(self, seconds: float) -> float:
+        """Typical seconds of a run, over this time or a little more: no interruptions."""
+        times: list[float] = []
+        end = time.perf_counter() + seconds
+        while not times or time.perf_counter() < end:
+            start = time.perf_counter()
+            self._bound.run()
+            times.append(time.perf_counter() - start)
+        return typical(times, 0.0)
+
 
 def _outputs(session: ort.InferenceSession) -> dict[str, np.ndarray]:
     return {

@@ -58,10 +58,10 @@ def link_profiles(asking: str, answering: str, exchanged: Exchanged) -> tuple[Li
     )  # fmt: skip
 
 
-def message_samples(spent: Spent) -> tuple[MessageSample, ...]:
-    """CPU seconds of one end's messages, the median of each size."""
+def message_samples(spent: Spent, times: float = 1.0) -> tuple[MessageSample, ...]:
+    """CPU seconds of one end's messages, the median of each size, so many times as long."""
     return tuple(
-        MessageSample(side, nbytes, rounded(statistics.median(spent[side, nbytes])))
+        MessageSample(side, nbytes, rounded(times * statistics.median(spent[side, nbytes])))
         for side, nbytes in sorted(spent)
     )
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from swath.cluster.profile import DeviceProfile, LinkProfile, Machine, Sample
 from swath.cluster.profile_file import LINKS_FILE, profile_path, save_links, save_profile
@@ -146,7 +147,7 @@ def _finish(
 ) -> Profiled:
     """What is measured in a moment, and the profile written."""
     start = time.monotonic()
-    device, samples = measured.device, measured.samples.samples
+    device, samples = measured.device, measured.samples
     # With whom it will exchange messages; alone, with this process.
     others = [other for other in devices if other != device]
     with disappearing(asker.coordinator, device, *others[:1], kept=folder):
@@ -154,25 +155,27 @@ def _finish(
         tile, request = tile_and_request(asker.coordinator, device, here)
         there = asker.exchange(others[0], device, effort.rounds) if others else here
         copy = asker.copy(device)
-    model = FCPM().fit(samples)
+        faster = samples.pace / asker.pace(device)
+    model = FCPM().fit(samples.samples)
     profile = DeviceProfile(
         device=device,
         machine=measured.machine,
         kind=effort.kind,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        samples=samples,
-        messages=message_samples(there.answering),
-        overhead=rounded(tile),
-        copy=rounded(copy),
-        request=rounded(request),
+        samples=samples.samples,
+        messages=message_samples(there.answering, faster),
+        overhead=rounded(tile * faster),
+        copy=rounded(copy * faster),
+        request=rounded(request * faster),
+        pace=rounded(samples.pace),
         accuracy={family: round(value, 4) for family, value in model.accuracy_.items()},
         chosen=model.chosen_,
     )
     path = profile_path(folder, device)
     save_profile(profile, path)
-    measured.samples.discard()
+    samples.discard()
     seconds = measured.seconds + time.monotonic() - start
-    return Profiled(profile, path, seconds, measured.samples.resumed)
+    return Profiled(profile, path, seconds, samples.resumed)
 
 
 def _measure_operators(
@@ -189,8 +192,8 @@ def _measure_operators(
         key = f"chain {name}"
         if key not in measured:
             chain = draw_chain(name)
-            found, slowdowns = asker.chain(device, chain, effort.chain_seconds, effort.loads)
-            measured.add(key, _loaded_samples(found, slowdowns, chain.away(NEAR)))
+            found, pace, slowdowns = asker.chain(device, chain, effort.chain_seconds, effort.loads)
+            measured.add(key, pace, _loaded_samples(found, slowdowns, chain.away(NEAR)))
     deadline = time.monotonic() + (effort.budget or float("inf"))
     for number in range(effort.tiles):
         progress(len(effort.chains) + number, total)
@@ -198,10 +201,12 @@ def _measure_operators(
         if key not in measured and time.monotonic() < deadline:
             tile = draw_tile(number, effort.most_flops)
             samples: list[Sample] = []
+            paces: list[float] = []
             for swept in sweeps(number, tile):
-                found = asker.kernels(device, tile, effort.tile_seconds, swept)
+                found, pace = asker.kernels(device, tile, effort.tile_seconds, swept)
                 samples += [timing.sample(away=tile.away(swept)) for timing in found]
-            measured.add(key, samples)
+                paces.append(pace)
+            measured.add(key, fmean(paces), samples)
 
 
 def _loaded_samples(

@@ -51,6 +51,14 @@ class TimedTile:
         """Bytes of all weights."""
         return 4 * sum(weight.region.size for weight in self.model.weights.values())
 
+    @property
+    def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """Of its ``weights`` and ``inputs``, by name."""
+        return {
+            "weights": {name: held.region.shape for name, held in self.model.weights.items()},
+            "inputs": {name: region.shape for name, region in self.model.inputs.items()},
+        }
+
     def away(self, swept: int) -> int:
         """Bytes that are read before the same weights are again, where so many are ``swept``."""
         return swept + TWINS * self.weights
