@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -17,7 +18,7 @@ from swath.cli.grounds import Place, real_place
 from swath.cli.options import AsJson
 from swath.cli.output import console, facts, print_json
 from swath.cli.progress import Display
-from swath.cli.report import lab_facts
+from swath.cli.report import lab_facts, machine_facts
 from swath.cli.services import (
     AllocatorName,
     ClusterFile,
@@ -50,7 +51,8 @@ _Services = tuple[Workload, tuple[Menu, ...], Mapping[str, swath.Graph], int]
 
 
 class _Place(Protocol):
-    """Where requests are served; methods are those of `LiveServices`, ``install`` makes it."""
+    """Where requests are served; ``install`` makes `LiveServices`, ``check`` and ``serve`` do what
+    its methods do."""
 
     costs: Costs
 
@@ -58,7 +60,8 @@ class _Place(Protocol):
 
     def check(self) -> list[Checked]: ...
 
-    def serve(self, offered: Offered, setting: Setting, allocator: str) -> Served: ...
+    def serve(self, offered: Offered, setting: Setting, allocator: str) -> tuple[Served, float]:
+        """And how many times as slow the devices were as they are known to be."""
 
     def facts(self) -> dict[str, str]:
         """What was seen before anything was measured, for people."""
@@ -112,8 +115,9 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What was served for real, and what was to be ``expected`` of the same requests. ``menus``:
-    the ways that were used; ``seen``: `_Place.facts`."""
+    """What was served for real, and what was to be ``expected`` of the same requests on devices as
+    slow as these were (``slowdown``). ``menus``: the ways that were used; ``seen``:
+    `_Place.facts`."""
 
     allocator: str
     load: float
@@ -121,6 +125,7 @@ class _Outcome:
     speeds: Sequence[float]
     served: Served
     expected: Served
+    slowdown: float
     checks: Sequence[Checked]
     seen: Mapping[str, str]
 
@@ -162,10 +167,11 @@ def _serve(there: _Place, asked: _Asked, display: Display) -> _Outcome:
 
     first = make_allocator(asked.allocator, setting())
     menus = menus_in_use(workload, menus, offered, first)
-    expected = serve(workload, menus, offered, make_allocator(asked.allocator, setting()))
     there.install((workload, menus, graphs, asked.seed))
     checks = there.check()
-    served = there.serve(offered, setting(), asked.allocator)
+    served, slowdown = there.serve(offered, setting(), asked.allocator)
+    as_they_were = tuple(menu.slower(slowdown) for menu in menus)
+    expected = serve(workload, as_they_were, offered, make_allocator(asked.allocator, setting()))
     return _Outcome(
         asked.allocator,
         ground.load if asked.load is None else asked.load,
@@ -173,6 +179,7 @@ def _serve(there: _Place, asked: _Asked, display: Display) -> _Outcome:
         ground.speeds,
         served,
         expected,
+        slowdown,
         checks,
         there.facts(),
     )
@@ -191,6 +198,7 @@ def _keys(outcome: _Outcome) -> dict[str, Any]:
         "seconds": outcome.served.seconds,
         **both(),
         "utilisation": outcome.useful,
+        "slowdown": outcome.slowdown,
         "max_rel_diff": outcome.differs,
         "within_tolerance": outcome.is_close,
         "services": [
@@ -213,6 +221,7 @@ def _tell(outcome: _Outcome) -> None:
                 "installed": f"{sum(len(menu.ways) for menu in outcome.menus)} plans",
                 "results": f"{verdict} of the unsplit models': differ by {outcome.differs:.0e} of "
                 "the largest value",
+                **machine_facts(outcome.slowdown),
                 **outcome.seen,
             }
         )
@@ -236,8 +245,8 @@ class _OnCluster:
     def check(self) -> list[Checked]:
         return self._live.check(self._report)
 
-    def serve(self, offered: Offered, setting: Setting, allocator: str) -> Served:
-        return self._live.serve(offered, setting, allocator, self._report)
+    def serve(self, offered: Offered, setting: Setting, allocator: str) -> tuple[Served, float]:
+        return self._live.serve(offered, setting, allocator, self._report), 1.0
 
     def facts(self) -> dict[str, str]:
         return {}
@@ -258,14 +267,14 @@ class _InLab:
         checks: list[Checked] = self._lab.ask("check", progress=self._report)
         return checks
 
-    def serve(self, offered: Offered, setting: Setting, allocator: str) -> Served:
+    def serve(self, offered: Offered, setting: Setting, allocator: str) -> tuple[Served, float]:
         with self._lab.in_force():
             self._lab.checks = self._lab.check()
-            with self._lab.at_source():
+            with self._lab.at_source(), self._lab.paced() as paces:
                 served: Served = self._lab.ask(
                     "serve", offered, setting, allocator, progress=self._report
                 )
-        return served
+        return served, self._lab.slowdown(fmean(paces))
 
     def facts(self) -> dict[str, str]:
         return {} if self._lab.checks is None else lab_facts(self._lab.checks)

@@ -25,16 +25,13 @@ from swath.cli.options import (
 )
 from swath.cli.output import check_writable, console, facts, print_json
 from swath.cli.progress import Display
-from swath.cli.report import exit_status, lab_facts, run_facts, run_report
+from swath.cli.report import exit_status, lab_facts, machine_facts, run_facts, run_report
 from swath.cli.traces import check_trace_name, save_trace
 from swath.planners import make_planner
 from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.lab.cluster import LabCluster
 from swath.runtime.lab.lab import check_fit
 from swath.runtime.lab.remains import clean_up
-
-WORTH_SAYING = 0.05
-"""By how much slower or faster the machine may be than when it was profiled."""
 
 lab = typer.Typer(
     help="Emulated clusters on this machine: network namespaces, shaped links, CPU quotas.",
@@ -110,11 +107,7 @@ def lab_run(
     else:
         rows = run_facts(report)
         rows["figures"] = f"{repeat}, each the mean of {measured.requests} requests back to back"
-        if abs(slowdown - 1) > WORTH_SAYING:
-            rows["machine"] = (
-                f"{slowdown:.2f} times as slow as when it was profiled; predicted for that"
-            )
-        rows.update(lab_facts(checks))
+        rows |= {**machine_facts(slowdown), **lab_facts(checks)}
         if trace is not None:
             rows["trace"] = str(trace)
         console().print(facts(rows))

@@ -22,6 +22,10 @@ FIGURES: Mapping[Objective, str] = {
 """What the figures are of that objectives want small."""
 
 
+WORTH_SAYING = 0.05
+"""By how much slower or faster than expected a machine may be without a word."""
+
+
 def run_report(report: RunReport) -> dict[str, Any]:
     """The keys of `swath run --json`."""
     return {
@@ -106,6 +110,13 @@ def lab_facts(checks: LabChecks) -> dict[str, str]:
             f"the fabric's own, {checks.latency * 1e3:.2g} ms"
         )
     return rows
+
+
+def machine_facts(slowdown: float) -> dict[str, str]:
+    """How many times as slow a lab's machine was as when it was profiled, for people."""
+    if abs(slowdown - 1) < WORTH_SAYING:
+        return {}
+    return {"machine": f"{slowdown:.2f} times as slow as when it was profiled; predicted for that"}
 
 
 def format_figure(objective: Objective, figure: float) -> str:

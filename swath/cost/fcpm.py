@@ -210,7 +210,7 @@ class FCPM:
         chosen = names[0]
         if accuracy:
             best = max(accuracy.values())
-            chosen = next(name for name in names if accuracy.get(name, 0.0) >= best - CLEAR)
+            chosen = next(name for name in accuracy if accuracy[name] >= best - CLEAR)
             self.accuracy_[family] = accuracy[chosen]
         self._take(family, chosen, data)
 

@@ -54,6 +54,7 @@ def test_services_run_on_workers_that_are_up(worker, swath, written):
     outcome = swath(*RUN, "--allocator", "drl", "--requests", 20, "--json")
     assert outcome.status == 0, outcome
     assert outcome.json["place"] == "cluster"
+    assert outcome.json["slowdown"] == 1
     assert_served(outcome.json)
 
 

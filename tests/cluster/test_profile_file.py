@@ -41,6 +41,7 @@ PROFILE = DeviceProfile(
     overhead=5e-6,
     copy=3e-11,
     request=1e-4,
+    pace=2e-3,
     accuracy={"convolution": 0.97},
     chosen={"convolution": "ridge"},
 )
@@ -64,6 +65,7 @@ profiles = st.builds(
     overhead=numbers,
     copy=numbers,
     request=numbers,
+    pace=st.none() | numbers,
     accuracy=st.dictionaries(texts, numbers, max_size=3),
 )
 
@@ -73,6 +75,15 @@ def test_a_profile_is_read_as_it_was_written(tmp_path_factory, profile):
     path = tmp_path_factory.mktemp("profiles") / "device.json"
     save_profile(profile, path)
     assert load_profile(path) == profile
+
+
+def test_a_file_of_an_earlier_version_says_no_pace(tmp_path):
+    path = tmp_path / "pi-a.json"
+    save_profile(PROFILE, path)
+    data = json.loads(path.read_text())
+    del data["pace"]
+    path.write_text(json.dumps(data))
+    assert load_profile(path) == replace(PROFILE, pace=None)
 
 
 def test_a_person_can_read_and_compare_it(tmp_path):

@@ -51,6 +51,18 @@ class Rationed(Costs):
         return Quota(0.25, 0.004, 0.004)
 
 
+def test_slower_processors_take_longer_for_all_that_they_do():
+    plan, programs, costs = vgg16(4)
+    script = make_script(plan, programs, costs)
+    once, slower = (simulate([Request(s)], costs) for s in (script, script.slower(2.0)))
+    for device, busy in once.busy.items():
+        assert slower.busy[device] == pytest.approx(2 * busy)
+    assert once.makespan < slower.makespan < 2 * once.makespan  # Links are as fast as before.
+    alone = make_script(*vgg16(1)[:2], vgg16(1)[2])
+    once, slower = (simulate([Request(s)], vgg16(1)[2]) for s in (alone, alone.slower(3.0)))
+    assert slower.makespan == pytest.approx(3 * once.makespan, rel=1e-3)
+
+
 def test_a_real_plan_conserves_work_and_bytes():
     plan, programs, costs = vgg16(4)
     script = make_script(plan, programs, costs)

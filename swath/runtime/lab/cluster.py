@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ from swath.runtime.lab.quotas import quota_and_period
 from swath.runtime.lab.remote import Remote, end
 from swath.runtime.plain import Milliseconds
 from swath.runtime.profiling.effort import QUICK, Effort
+from swath.runtime.profiling.pace import Pace
 from swath.runtime.running import RunReport
 from swath.simulate import Request, Simulation, make_script, simulate
 from swath.trace.trace import Trace
@@ -54,6 +56,9 @@ WARM_SECONDS = 0.6
 
 TIMEOUT = 60.0
 """Seconds for one request."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the machine's pace during what takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +268,26 @@ class LabCluster:
         _ = self.costs
         assert self._profiled_at is not None, "a profile that is kept says its pace"
         return pace / self._profiled_at
+
+    @contextlib.contextmanager
+    def paced(self) -> Iterator[list[float]]:
+        """Takes down the machine's pace inside, again and again, and once at the end: gives the
+        list of what is found. Takes a fiftieth of one core."""
+        found: list[float] = []
+        pace, over = Pace(), threading.Event()
+
+        def look() -> None:
+            while not over.wait(LOOK_EVERY):
+                found.append(pace.seconds())
+
+        watching = threading.Thread(target=look, name="pace", daemon=True)
+        watching.start()
+        try:
+            yield found
+        finally:
+            over.set()
+            watching.join()
+            found.append(pace.seconds())
 
     # Running
 

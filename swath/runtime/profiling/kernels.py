@@ -32,6 +32,7 @@ from swath.runtime.instance import aligned_bytes
 WARM_UP = 2
 """Runs that are not counted: they touch memory for the first time."""
 
+FEW_RUNS = 5
 FEWEST_RUNS = 15
 MOST_RUNS = 120
 
@@ -146,10 +147,11 @@ class Wall:
         return passed / runs
 
     def typical(self, seconds: float) -> float:
-        """Typical seconds of a run, over this time or a little more: no interruptions."""
+        """Typical seconds of some runs, over this time or a little more: an interruption of one
+        does not count."""
         times: list[float] = []
         end = time.perf_counter() + seconds
-        while not times or time.perf_counter() < end:
+        while len(times) < FEW_RUNS or time.perf_counter() < end:
             start = time.perf_counter()
             self._bound.run()
             times.append(time.perf_counter() - start)

@@ -62,6 +62,7 @@ def test_a_command_reports_what_was_measured_beside_what_was_predicted(
     assert report["max_rel_diff"] <= 1e-5
     assert report["devices"] == ["a", "b"]
     assert report["bytes_moved"] > 0
+    assert 0.2 < report["slowdown"] < 5
     # That a prediction is close is for the benchmark to show; here it is of the right order.
     assert 0.4 < report["predicted_ms"] / report["latency_ms"]["median"] < 2.5
     assert (tmp_path / "gantt.png").stat().st_size > 10_000
@@ -75,9 +76,23 @@ def test_a_slower_link_and_a_smaller_share_are_slower() -> None:
             plan = swath.plan(graph, lab.cluster, "even", split="rows")
             lab.deploy(graph, plan, swath.random_inputs(graph))
             with lab.in_force():
-                figures.append(lab.figure().seconds)
+                figure = lab.figure()
+                figures.append(figure.seconds)
+            assert 0 < figure.pace < 0.1
     assert figures[1] > 1.2 * figures[0]
     assert figures[2] > 1.2 * figures[0]
+
+
+def test_a_slower_machine_is_predicted_to_be_slower() -> None:
+    graph = swath.load("zoo:squeezenet@128x128")
+    with LabCluster(cluster("a b", {"default": 200}, cores=0.4)) as lab:
+        plan = lab.plan(graph, "even")
+        with lab.paced() as paces:
+            pass
+        (pace,) = paces
+        now, slower = (lab.predict(plan, pace=each).makespan for each in (pace, 2 * pace))
+        assert lab.slowdown(2 * pace) == 2 * lab.slowdown(pace)
+    assert slower > 1.2 * now
 
 
 def labs() -> set[Path]:
