@@ -110,6 +110,13 @@ def test_what_was_chosen_before_is_fitted_alone() -> None:
     assert stranger.chosen_["convolution"] in CANDIDATES
 
 
+def test_a_sample_that_no_candidate_can_tell_does_not_end_the_fit() -> None:
+    first, *others = convolutions(40)
+    model = FCPM().fit([replace(first, seconds=1e-12), *others])
+    assert model.accuracy_["convolution"] < 0
+    assert model.chosen_["convolution"] in CANDIDATES
+
+
 def test_accuracy_is_of_shapes_that_were_held_out() -> None:
     """Noise by shape: whoever saw a shape knows its noise, so only then could one be exact."""
     samples = [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from itertools import count
 
 import pytest
 
 from swath.cost.features import FAMILIES, NEAR
+from swath.engine.session import BoundSession
 from swath.graph.geometry import tile_flops, tile_geometry
 from swath.graph.tile import extract_tile
 from swath.runtime.profiling import samples
@@ -27,9 +30,24 @@ def tile_of(layers: Layers) -> TimedTile:
 
 
 def kernels(tile: TimedTile, seconds: float) -> list[Kernel]:
-    weights = {name: weight.region.shape for name, weight in tile.model.weights.items()}
-    inputs = {name: region.shape for name, region in tile.model.inputs.items()}
-    return Timed(tile.model.model, weights, inputs, threads=1).kernels(seconds, swept=1 << 20)
+    return Timed(tile.model.model, **tile.shapes, threads=1).kernels(seconds, swept=1 << 20)
+
+
+def test_an_interruption_does_not_make_a_model_slower(monkeypatch):
+    layers = Layers(1, 16, 14, 14)
+    layers.conv(layers.input, 16, 3)
+    tile = tile_of(layers)
+    wall = Timed(tile.model.model, **tile.shapes, threads=1).wall()
+    usual = wall.typical(0.02)
+    run, runs = BoundSession.run, count()
+
+    def interrupted(self):
+        run(self)
+        if next(runs) == 0:
+            time.sleep(0.1)
+
+    monkeypatch.setattr(BoundSession, "run", interrupted)
+    assert wall.typical(0.02) < 20 * usual < 0.1
 
 
 def test_a_fused_kernel_is_its_convolution_s_unless_it_does_more_than_that():
