@@ -302,7 +302,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=2000)
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results/reliability.md"))
     options = parser.parse_args()
     settings = []
     for model in MODELS:
@@ -314,26 +314,25 @@ def main() -> None:
                 print(model, servers, channel, f"{each.deadline * 1e3:.1f} ms", shares, flush=True)
     checks = [each for channel in CHANNELS for each in check(channel)]
     mixed = mix(options.trials)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        picture = options.output.with_suffix(".png")
-        draw(settings, picture)
-        text = document(settings, checks, mixed, options.trials, picture.name)
-        options.output.write_text(text, encoding="utf-8")
-        raw = {
-            "settings": [
-                {
-                    "model": each.model,
-                    "servers": each.servers,
-                    "channel": each.channel,
-                    "planners": {name: asdict(each.of(name)) for name in each.latencies},
-                }
-                for each in settings
-            ],
-            "checks": [asdict(each) for each in checks],
-            "sizes": asdict(mixed),
-        }
-        options.output.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    picture = options.output.with_suffix(".png")
+    draw(settings, picture)
+    text = document(settings, checks, mixed, options.trials, picture.name)
+    options.output.write_text(text, encoding="utf-8")
+    raw = {
+        "settings": [
+            {
+                "model": each.model,
+                "servers": each.servers,
+                "channel": each.channel,
+                "planners": {name: asdict(each.of(name)) for name in each.latencies},
+            }
+            for each in settings
+        ],
+        "checks": [asdict(each) for each in checks],
+        "sizes": asdict(mixed),
+    }
+    options.output.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
 
 
 if __name__ == "__main__":
