@@ -11,8 +11,10 @@ device n busy for a share u_n of its time has to share it with others only then;
 for a second there, another one of share v and of w times its weight computes for w v / (v + w (1 -
 v)) seconds: it computes w times as much until it waits for messages again, and leaves the device
 alone for (1 - v) / v of what it computed. With all that the others compute meanwhile, c_n seconds,
-a request takes 1 + max_n u_n c_n times as long: all devices of a way wait for the last of them. On
-one device that is always busy (u = v = 1) this is processor sharing by weights.
+a request takes s_n = 1 + u_n c_n times as long there. Where many meet that is too little: a device
+computes for sum(u_n / s_n) of the time, and where this is above 1 everybody takes as much longer.
+All devices of a way wait for the last of them, so the largest s_n holds. On one device that is
+always busy (u = v = 1) this is processor sharing by weights.
 """
 
 from __future__ import annotations
@@ -228,16 +230,29 @@ class Desk:
         now, loads, running = self.moment.now, self._loads, self.moment.running
         is_equal = len({run.weight for run in running}) < 2
         sharers = None if is_equal else _sharers(running)
+        crowded = {device for device, load in enumerate(loads) if load > 1.0}
+        taken = dict.fromkeys(crowded, 0.0)
+        slowed: list[list[tuple[int, float]]] = []
         for run in running:
-            most = 0.0
+            most = 1.0
+            here = []
             for device, share in run.way.shares:
                 if sharers is None:
                     others = loads[device] - share
                 else:
                     others = _beside(run, share, sharers[device])
-                if share * others > most:
-                    most = share * others
-            run.stretch = 1.0 + most
+                times = 1.0 + share * others
+                if times > most:
+                    most = times
+                if device in crowded:
+                    here.append((device, times))
+                    taken[device] += share / times
+            slowed.append(here)
+            run.stretch = most
+        for run, here in zip(running, slowed, strict=True):
+            for device, times in here:
+                if times * taken[device] > run.stretch:
+                    run.stretch = times * taken[device]
             run.ends = now + run.left * run.stretch
 
     def result(self) -> Served:

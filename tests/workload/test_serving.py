@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from swath.simulate import Request, simulate
@@ -129,6 +129,7 @@ def test_use_counts_what_was_over_in_time_and_flops_once():
 
 
 @settings(max_examples=40)
+@example(name="equal", rates=[10.0, 10.0, 12.0, 10.0], seed=0, bursty=False)
 @given(
     name=st.sampled_from([info.name for info in known_allocators()]),
     rates=st.lists(st.floats(0, 20), min_size=1, max_size=4),
@@ -152,9 +153,8 @@ def test_every_request_comes_to_an_end(name, rates, seed, bursty):
     assert len(served.latencies) == len(offered.times)
     assert (served.latencies[served.served] >= 0.04 - 1e-9).all()
     assert (served.latencies[~served.served] > 0).all()
-    # What was begun before the end and is over within counts, so at most what fits. Where three or
-    # more split requests meet, the formula for sharing lets a device do up to a quarter too much.
-    assert (served.busy <= served.seconds * 1.25 + 1.0).all()
+    # What was begun before the end and is over within counts, so at most what fits.
+    assert (served.busy <= served.seconds * 1.05 + 1.0).all()
 
 
 @pytest.mark.parametrize("name", [info.name for info in known_allocators()])
