@@ -92,6 +92,16 @@ def test_who_waits_too_long_gives_up_and_counts_with_that():
     assert served.late.tolist() == [False, True, True, False], "begun in time, and yet too late"
 
 
+def test_many_split_requests_take_what_their_devices_need():
+    """Two, busy for 3/4 of a second each, fill each other's pauses in part; four of them need three
+    seconds of the device."""
+    workload, menus = ground((service(), [way(1.0, 0.75, 0.75)]))
+    served = serve(workload, menus, at(0.0, 0.0), AtOnce())
+    assert served.latencies == pytest.approx([1 + 0.75 * 0.75] * 2)
+    served = serve(workload, menus, at(*[0.0] * 4), AtOnce())
+    assert served.latencies == pytest.approx([3.0] * 4)
+
+
 def test_a_full_line_takes_nobody_in():
     workload, menus = ground((service(), [alone(1.0)]), most_waiting=2, longest_wait=50.0)
     offered = at(0.0, 0.1, 0.2, 0.3)
