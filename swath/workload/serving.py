@@ -230,11 +230,9 @@ class Desk:
         now, loads, running = self.moment.now, self._loads, self.moment.running
         is_equal = len({run.weight for run in running}) < 2
         sharers = None if is_equal else _sharers(running)
-        crowded = {device for device, load in enumerate(loads) if load > 1.0}
-        taken = dict.fromkeys(crowded, 0.0)
+        taken = [0.0] * len(loads)
         slowed: list[list[tuple[int, float]]] = []
         for run in running:
-            most = 1.0
             here = []
             for device, share in run.way.shares:
                 if sharers is None:
@@ -242,17 +240,11 @@ class Desk:
                 else:
                     others = _beside(run, share, sharers[device])
                 times = 1.0 + share * others
-                if times > most:
-                    most = times
-                if device in crowded:
-                    here.append((device, times))
-                    taken[device] += share / times
+                taken[device] += share / times
+                here.append((device, times))
             slowed.append(here)
-            run.stretch = most
         for run, here in zip(running, slowed, strict=True):
-            for device, times in here:
-                if times * taken[device] > run.stretch:
-                    run.stretch = times * taken[device]
+            run.stretch = max([times * max(1.0, taken[device]) for device, times in here])
             run.ends = now + run.left * run.stretch
 
     def result(self) -> Served:
