@@ -182,7 +182,7 @@ def main() -> None:
         served = LabCoordinator(connection)
         try:
             served.serve()
-        except KeyboardInterrupt:
-            pass
+        except (KeyboardInterrupt, ConnectionError):
+            pass  # Told to end, or there is nobody any more to report to.
         finally:
             served.close()
