@@ -65,7 +65,8 @@ Setting = Literal["engine", "free", "rationed"]
 """The unsplit model in the engine without pause, requests to devices without quotas, with them."""
 
 Take = Callable[[Graph, Plan, Sequence[Setting]], list[float]]
-"""(graph, plan, settings) -> for each in turn the seconds that one inference takes."""
+"""(graph, plan, settings) -> for each in turn the seconds that one inference takes at the pace that
+the machine had when it was profiled."""
 
 Priced = Callable[[Cooling, bool], ProfiledCosts]
 """(what pauses cost, whether there are quotas) -> costs of the devices."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import statistics
 import subprocess
 import sys
 import threading
@@ -236,16 +237,19 @@ class LabCluster:
         )
 
     def _take(self, graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
-        """Seconds that one inference takes, measured once in each setting."""
+        """Seconds that one inference takes at the pace of the profile, measured once in each
+        setting."""
         self.deploy(graph, plan, random_inputs(graph))
         found = []
         for setting in settings:
             what, more = ("plain_runs", ()) if setting == "engine" else ("requests", (TIMEOUT,))
             state = self._rationed() if setting == "rationed" else self._assigned()
+            paces = [self._remote.call("pace")]
             with state, self._at(self.cluster.source):
                 self._remote.call(what, WARM_SECONDS, *more)
                 block: Block = self._remote.call(what, SPAN, *more)
-                found.append(block.mean)
+            paces.append(self._remote.call("pace"))
+            found.append(block.mean / self._slowdown(statistics.fmean(paces)))
         return found
 
     def plan(self, graph: Graph, planner: str = DEFAULT_PLANNER, **options: Any) -> Plan:
@@ -266,7 +270,10 @@ class LabCluster:
     def slowdown(self, pace: float) -> float:
         """How many times as slow a machine of this pace is as it was when it was profiled."""
         _ = self.costs
-        assert self._profiled_at is not None, "a profile that is kept says its pace"
+        return self._slowdown(pace)
+
+    def _slowdown(self, pace: float) -> float:
+        assert self._profiled_at is not None, "a profile of a lab says its pace"
         return pace / self._profiled_at
 
     @contextlib.contextmanager
