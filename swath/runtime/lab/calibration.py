@@ -14,11 +14,13 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import hypot, sqrt
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from scipy.optimize import least_squares
 
 from swath import zoo
 from swath.cluster import Link
@@ -44,7 +46,7 @@ ALONE = (*SPLIT, "mobilenet_v3_large", "efficientnet_b0")
 of them. Those that gate their channels wait for more, and shorter, messages than others when they
 are split; only what stops cost them is asked."""
 
-ROUNDS = 3
+ROUNDS = 5
 
 HALF = 0.3e-3
 """Seconds of pause that cost half as much as a long one. Measured of tiles of 0.1 to 0.3 ms: 17 to
@@ -56,7 +58,14 @@ most, and less where it is short."""
 
 NOTHING = Cooling(waited=0.0, half=HALF, warm=WARM)
 USUAL = Cooling(waited=300e-6, half=HALF, warm=WARM, refill=20e-12, fresh=1e-3)
-"""Near enough to see what each cost does to a prediction; from there it is taken to be linear."""
+"""As measured where little else disturbs. Near enough, too, to see what each cost does to a
+prediction; from there it is taken to be linear."""
+
+MISFIT = 0.03
+"""By how much a prediction may be off besides, as a share: what no cost of pauses mends."""
+
+UNUSUAL = 2.0
+"""By how much a cost may differ from the usual one, as a multiple of that."""
 
 REQUESTS = 20
 _UNSHAPED = 10e9
@@ -71,8 +80,22 @@ the machine had when it was profiled."""
 Priced = Callable[[Cooling, bool], ProfiledCosts]
 """(what pauses cost, whether there are quotas) -> costs of the devices."""
 
-Measured = tuple[Plan, float]
-"""A plan and the seconds that a request takes by it."""
+
+@dataclass(frozen=True)
+class Measured:
+    """A plan, and the seconds that a request took by it: one number for each round."""
+
+    plan: Plan
+    seconds: np.ndarray
+
+    @property
+    def typical(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def unrest(self) -> float:
+        """Standard deviation from round to round, as a share."""
+        return float(np.std(self.seconds, ddof=1) / np.mean(self.seconds))
 
 
 def kept_cooling(
@@ -99,13 +122,11 @@ def alone(priced: Priced, take: Take) -> Cooling:
         graph = load_onnx(zoo.build(probe, 224, 224))
         problem = _problem(graph, priced)
         plan = _at_source(problem)
-        # In turn, for the machine itself is not as fast at any time.
-        found = take(graph, plan, settings * ROUNDS)
-        engine, free, rationed = (statistics.median(found[turn::3]) for turn in range(3))
+        engine, free, rationed = _in_turn(take, graph, plan, settings)
         # How far the profile is off on a network is not what is looked for.
-        off = engine / _computing(problem)
-        begun.append((plan, free / off))
-        stopped.append((plan, rationed / off))
+        off = _computing(problem) / engine
+        begun.append(Measured(plan, free * off))
+        stopped.append(Measured(plan, rationed * off))
     fresh = _fitted("fresh", NOTHING, begun, priced, rationed=False)
     return _fitted("refill", fresh, stopped, priced)
 
@@ -119,10 +140,18 @@ def together(known: Cooling, priced: Priced, take: Take) -> Cooling:
         graph = load_onnx(zoo.build(probe, 224, 224))
         problem = _problem(graph, priced)
         split = make_planner("even").plan(problem)
-        found = take(graph, split, settings * ROUNDS)
-        engine, rationed = statistics.median(found[::2]), statistics.median(found[1::2])
-        measured.append((split, rationed / engine * _computing(problem)))
+        engine, rationed = _in_turn(take, graph, split, settings)
+        measured.append(Measured(split, rationed / engine * _computing(problem)))
     return _fitted("waited", known, measured, priced)
+
+
+def _in_turn(
+    take: Take, graph: Graph, plan: Plan, settings: Sequence[Setting]
+) -> tuple[np.ndarray, ...]:
+    """By setting, the seconds of every round: in turn, for the machine itself is not as fast at any
+    time."""
+    found = np.array(take(graph, plan, [*settings] * ROUNDS))
+    return tuple(found[turn :: len(settings)] for turn in range(len(settings)))
 
 
 def _problem(graph: Graph, priced: Priced) -> Problem:
@@ -163,27 +192,26 @@ def _fitted(
     name: str, known: Cooling, measured: Sequence[Measured], priced: Priced, rationed: bool = True
 ) -> Cooling:
     """What is known and the cost of this name, not negative, with which predictions are the nearest
-    to what was measured: in the sum of relative errors, so that one network that the machine
-    disturbed does not decide."""
-    expected = np.array([seconds for _, seconds in measured])
+    to what was measured, and the cost itself to what is usual: relative errors in units of what
+    they may be by chance, those beyond it counted less (one network that the machine disturbed does
+    not decide). So the less the machine's unrest lets one see, the more the usual counts."""
+    expected = np.array([each.typical for each in measured])
+    chance = hypot(MISFIT, sqrt(np.mean([each.unrest**2 for each in measured]) / ROUNDS))
 
     def predicted(cooling: Cooling) -> np.ndarray:
         costs = priced(cooling, rationed)
-        found = np.array([_predicted(plan, costs) for plan, _ in measured])
+        found = np.array([_predicted(each.plan, costs) for each in measured])
         return np.asarray(found / expected)
 
     before = predicted(known)
     usual: float = getattr(USUAL, name)
     effect = predicted(replace(known, **{name: usual})) - before
-    feel = effect > 0
-    if not feel.any():
-        return replace(known, **{name: 0.0})
-    # It is the weighted median of what each of them says.
-    wanted = (1.0 - before[feel]) / effect[feel]
-    order = np.argsort(wanted)
-    weights = np.cumsum(effect[feel][order])
-    middle = order[np.searchsorted(weights, weights[-1] / 2)]
-    return replace(known, **{name: max(0.0, usual * float(wanted[middle]))})
+
+    def off(times: np.ndarray) -> np.ndarray:
+        return np.append((before + effect * times - 1.0) / chance, (times - 1.0) / UNUSUAL)
+
+    (times,) = least_squares(off, [1.0], bounds=(0.0, np.inf), loss="soft_l1").x
+    return replace(known, **{name: usual * round(float(times), 3)})
 
 
 def _predicted(plan: Plan, costs: ProfiledCosts) -> float:

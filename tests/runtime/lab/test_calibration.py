@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from swath.plan.plan import Plan
 from swath.runtime.lab.calibration import (
     HALF,
     NOTHING,
+    USUAL,
     WARM,
     Setting,
     Take,
@@ -107,3 +109,18 @@ def test_pauses_that_cost_nothing_are_not_made_to(known):
 
     assert alone(partial(priced, known), take) == NOTHING
     assert together(NOTHING, partial(priced, known), take) == NOTHING
+
+
+@pytest.mark.slow
+def test_what_an_unsteady_machine_cannot_tell_is_taken_to_be_usual(known):
+    def take(graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
+        exact = taken(known, NOTHING)(graph, plan, settings)
+        unrest = cycle([3.0, 0.3, 1.0, 2.0, 0.5])
+        return [
+            value if setting == "engine" else value * next(unrest)
+            for setting, value in zip(settings, exact, strict=True)
+        ]
+
+    assert together(NOTHING, partial(priced, known), take).waited == pytest.approx(
+        USUAL.waited, rel=0.5
+    )
