@@ -1,10 +1,11 @@
 """Two services on four devices in the lab: what allocators make of them for real and on virtual
 time, written to docs/results.
 
-    sudo python -m benchmarks.allocation_lab [-o docs/results/allocation-lab.md]
+    sudo python -m benchmarks.allocation_lab [--again] [-o docs/results/allocation-lab.md]
 
 Needs root and a machine with nothing else to do; takes a minute for each allocator, and a quarter
-of an hour once, when this machine's profile is not there yet.
+of an hour once, when this machine's profile is not there yet. Raw figures go beside the page, as
+JSON, allocator by allocator; a later run measures what is not there yet (``--again``: all of it).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import machine
+from swath.cluster.profile_file import write_whole
 from swath.workload.allocators import known_allocators
 
 LOAD = 0.9
@@ -96,15 +98,18 @@ def document(reports: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/results/allocation-lab.md"))
-    parser.add_argument("--allocators", metavar="A,B", help="these only")
+    parser.add_argument("--again", action="store_true", help="measure all of it")
     options = parser.parse_args()
-    names = [info.name for info in known_allocators()]
-    reports = {}
-    for name in names if options.allocators is None else options.allocators.split(","):
-        reports[name] = measure(name)
-        figures = {key: reports[name][key] for key in ("mean_ms", "p95_ms", "missed_share")}
-        print(json.dumps({name: figures, "simulated": reports[name]["predicted"]}), flush=True)
+    raw = options.output.with_suffix(".json")
+    reports = json.loads(raw.read_text()) if raw.exists() and not options.again else {}
     options.output.parent.mkdir(parents=True, exist_ok=True)
+    for info in known_allocators():
+        if info.name not in reports:
+            reports[info.name] = measure(info.name)
+            write_whole(raw, json.dumps(reports, indent=1))
+        report = reports[info.name]
+        figures = {key: report[key] for key in ("mean_ms", "p95_ms", "missed_share")}
+        print(json.dumps({info.name: figures, "simulated": report["predicted"]}), flush=True)
     options.output.write_text(document(reports), encoding="utf-8")
 
 

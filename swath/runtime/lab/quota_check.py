@@ -29,6 +29,10 @@ TICKS_OF_CPU = 80
 ATTEMPTS = 8
 """Somebody else's work on this machine may take from a share, for some seconds."""
 
+EXCESSES = 3
+"""In so many attempts, and it is no chance: where a host stops the whole virtual machine for a
+moment, that counts as CPU of whoever ran."""
+
 FEWEST_STOPS = 20
 
 TICK_RATES = (100, 250, 300, 1000)
@@ -69,12 +73,16 @@ def check_shares(
 ) -> dict[str, float]:
     """Cores that each device gets while all devices want all they can have, by name; ``tick`` in
     seconds. Raises ClusterError where one of them is off by more than `TOLERANCE`."""
+    excesses = 0
     for _ in range(ATTEMPTS):
         found = _shares_under_load(groups, devices, tick)
         excess = {name: found[name] / device.share - 1 for name, device in devices.items()}
         # Whoever takes more than its share makes others get less: it is the one to name.
         worst = max(excess, key=excess.__getitem__)
         if excess[worst] > TOLERANCE:
+            excesses += 1
+            if excesses < EXCESSES:
+                continue
             raise ClusterError(
                 f"device {worst!r} gets {found[worst]:.3f} cores where its quota is "
                 f"{devices[worst].share:g}; was the quota changed from outside?"

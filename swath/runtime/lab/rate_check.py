@@ -109,10 +109,10 @@ def check_rate(
     """Measured goodput in bytes/s. Raises ClusterError where it is not what the rate allows."""
     for _ in range(ATTEMPTS):
         found = sum(measure_goodput(check.flows, check.rate, enter, address).values())
-        if found > HIGHEST * check.goodput:
-            raise ClusterError(f"{_figures(check, found)}; was the shaping changed from outside?")
-        if found >= LOWEST * check.goodput:
+        if LOWEST * check.goodput <= found <= HIGHEST * check.goodput:
             return found
+    if found > HIGHEST * check.goodput:
+        raise ClusterError(f"{_figures(check, found)}; was the shaping changed from outside?")
     raise ClusterError(
         f"{_figures(check, found)}; this machine cannot carry that, or is busy: give the link a "
         "smaller bandwidth"

@@ -9,9 +9,9 @@ import subprocess
 import pytest
 
 from swath.errors import ClusterError
+from swath.runtime.lab import quota_check
 from swath.runtime.lab.control_groups import VersionOne, find_control_groups
 from swath.runtime.lab.lab import Lab
-from swath.runtime.lab.quota_check import TICK_RATES
 from tests.runtime.lab.clusters import cluster
 from tests.runtime.lab.conftest import needs_root
 
@@ -22,7 +22,7 @@ def test_every_device_gets_its_share():
     with Lab(cluster("a b c", {})) as lab:
         assert lab.quota("a").share == pytest.approx(0.2, rel=1e-3)
         assert lab.quota("a").period == pytest.approx(5.2e-3)
-        assert 1 / lab.quota("a").tick in TICK_RATES
+        assert 1 / lab.quota("a").tick in quota_check.TICK_RATES
         lab.ration()
         found = lab.check_quotas()
         assert found == {name: pytest.approx(0.2, rel=0.05) for name in "abc"}
@@ -94,3 +94,16 @@ def test_a_machine_lends_no_more_than_it_has():
     cores = len(os.sched_getaffinity(0))
     with pytest.raises(ClusterError, match=f"want {cores} cores together, .* of its {cores}"):
         Lab(cluster("a", {}, cores=cores))
+
+
+@pytest.mark.parametrize("moments, is_found", [(2, False), (3, True)])
+def test_what_a_host_does_for_a_moment_is_not_taken_for_a_change(monkeypatch, moments, is_found):
+    # A stop of the whole machine cannot be made from within it.
+    shares = iter([{"a": 0.29}] * moments + [{"a": 0.25}])
+    monkeypatch.setattr(quota_check, "_shares_under_load", lambda *_: next(shares))
+    devices = {"a": quota_check.Rationed("a", 0.25)}
+    if is_found:
+        with pytest.raises(ClusterError, match=r"'a' gets 0\.290 cores .* changed"):
+            quota_check.check_shares(find_control_groups(), devices, 0.004)
+    else:
+        assert quota_check.check_shares(find_control_groups(), devices, 0.004) == {"a": 0.25}
