@@ -96,7 +96,7 @@ def test_a_machine_lends_no_more_than_it_has():
         Lab(cluster("a", {}, cores=cores))
 
 
-@pytest.mark.parametrize("moments, is_found", [(2, False), (3, True)])
+@pytest.mark.parametrize(("moments", "is_found"), [(2, False), (3, True)])
 def test_what_a_host_does_for_a_moment_is_not_taken_for_a_change(monkeypatch, moments, is_found):
     # A stop of the whole machine cannot be made from within it.
     shares = iter([{"a": 0.29}] * moments + [{"a": 0.25}])
