@@ -85,13 +85,13 @@ class Answers:
         seconds = float(asked["seconds"])
         kernels = [astuple(kernel) for kernel in timed.kernels(seconds / 4, asked["swept"])]
         pace = self._pace()
-        wall = timed.wall()
-        alone = wall.mean(seconds / 2)
+        whole = timed.whole()
+        alone = whole.mean(seconds / 2)
         loaded = []
         with Load() as load:
             for share in asked["loads"]:
                 with load.at(float(share)) as taken:
-                    loaded.append((taken, wall.mean(seconds) / alone))
+                    loaded.append((taken, whole.mean(seconds) / alone))
         return {"kernels": kernels, "pace": pace, "slowdowns": loaded}
 
     def _pace(self) -> float:

@@ -103,10 +103,10 @@ class Timed:
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         return _kernels(events)
 
-    def wall(self) -> Wall:
+    def whole(self) -> Whole:
         """The model as a whole, ready to be timed again and again."""
         session = self._session(session_options(self._threads))
-        return Wall(BoundSession(session, self._inputs, _outputs(session)))
+        return Whole(BoundSession(session, self._inputs, _outputs(session)))
 
     def _twin(self) -> Session:
         """The same once more, in the same working memory, as tiles of one worker share it."""
@@ -129,8 +129,8 @@ class Timed:
         )
 
 
-class Wall:
-    """A session timed by the clock, whoever else runs meanwhile."""
+class Whole:
+    """A session timed as a whole."""
 
     def __init__(self, bound: BoundSession) -> None:
         self._bound = bound
@@ -138,7 +138,8 @@ class Wall:
             bound.run()
 
     def mean(self, seconds: float) -> float:
-        """Mean seconds of a run, over this time or a little more."""
+        """Mean seconds of a run by the clock, whoever else runs meanwhile, over this time or a
+        little more."""
         start = time.perf_counter()
         runs = 0
         while (passed := time.perf_counter() - start) < seconds or not runs:
@@ -147,14 +148,14 @@ class Wall:
         return passed / runs
 
     def typical(self, seconds: float) -> float:
-        """Typical seconds of some runs, over this time or a little more: an interruption of one
-        does not count."""
+        """Typical seconds of CPU of some runs by one thread, over this time or a little more: who
+        takes turns with it does not count."""
         times: list[float] = []
         end = time.perf_counter() + seconds
         while len(times) < FEW_RUNS or time.perf_counter() < end:
-            start = time.perf_counter()
+            start = time.thread_time()
             self._bound.run()
-            times.append(time.perf_counter() - start)
+            times.append(time.thread_time() - start)
         return typical(times, 0.0)
 
 

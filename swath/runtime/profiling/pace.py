@@ -2,7 +2,9 @@
 
 One that shares its cores with strangers, or that gets hot, is some tens of per cent slower at one
 time than at another, for seconds or for hours. A fixed piece of work, timed whenever something else
-is, tells that from what the other thing takes.
+is, tells that from what the other thing takes. It is timed by the CPU that it takes: programs of
+the same machine that take turns with it, as devices of a lab do, make nothing slower; those that
+want the same caches do.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ class Pace:
         layers = Layers(1, CHANNELS, SIDE, SIDE)
         layers.conv(layers.input, CHANNELS, 3)
         tile = whole_tile(layers.graph())
-        self._wall = Timed(tile.model.model, **tile.shapes, threads=1).wall()
+        self._whole = Timed(tile.model.model, **tile.shapes, threads=1).whole()
 
     def seconds(self) -> float:
-        """What it takes now."""
-        return self._wall.typical(SECONDS)
+        """Of CPU that it takes now."""
+        return self._whole.typical(SECONDS)

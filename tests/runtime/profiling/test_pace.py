@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -17,13 +19,15 @@ SAMPLE = Sample(
 )  # fmt: skip
 
 
-def test_it_is_more_where_others_use_the_machine():
-    pace = Pace()
-    alone = min(pace.seconds() for _ in range(5))
+def test_who_takes_turns_with_it_does_not_count():
+    alone = Pace().seconds()
     assert 0 < alone < 0.1
+    # Waits nine tenths of the time, for it is the one that gives way.
+    giving_way = f"import os; os.nice(19); from {Pace.__module__} import Pace; "
+    giving_way += "print(Pace().seconds())"
     with Load() as load, load.at(0.9):
-        beside = [pace.seconds() for _ in range(20)]
-    assert max(beside) > 1.05 * alone
+        beside = float(subprocess.check_output([sys.executable, "-c", giving_way]))
+    assert beside < 4 * alone
 
 
 def test_samples_are_as_if_the_machine_had_always_been_as_fast(tmp_path):
