@@ -170,8 +170,8 @@ def _serve(there: _Place, asked: _Asked, display: Display) -> _Outcome:
     there.install((workload, menus, graphs, asked.seed))
     checks = there.check()
     served, slowdown = there.serve(offered, setting(), asked.allocator)
-    as_they_were = tuple(menu.slower(slowdown) for menu in menus)
-    expected = serve(workload, as_they_were, offered, make_allocator(asked.allocator, setting()))
+    again = make_allocator(asked.allocator, setting())
+    expected = serve(workload, menus, offered, again, slowdown)
     return _Outcome(
         asked.allocator,
         ground.load if asked.load is None else asked.load,

@@ -42,8 +42,9 @@ class Waiting:
 
 
 class Running:
-    """A request under way. ``left``: seconds that it would still take alone; ``stretch``: how many
-    times as long it takes beside the others; ``ends``: when it is over if nothing changes."""
+    """A request under way. ``left``: seconds that it would still take alone, by its way;
+    ``stretch``: how many times as long it takes beside the others; ``ends``: when it is over if
+    nothing changes."""
 
     __slots__ = ("came", "ends", "left", "number", "service", "stretch", "way", "weight")
 
@@ -117,10 +118,15 @@ class Served:
 
 
 def serve(
-    workload: Workload, menus: Sequence[Menu], offered: Offered, allocator: Allocator
+    workload: Workload,
+    menus: Sequence[Menu],
+    offered: Offered,
+    allocator: Allocator,
+    slowdown: float = 1.0,
 ) -> Served:
-    """Have all requests served or given up, as an allocator will have it."""
-    world = World(workload, menus, offered)
+    """Have all requests served or given up, as an allocator will have it. ``slowdown``: how many
+    times as long as its way says every request takes: the allocator knows the ways alone."""
+    world = World(workload, menus, offered, slowdown)
     world.run(allocator)
     return world.result()
 
@@ -130,15 +136,22 @@ class Desk:
     time by `World`, by a clock in `swath.workload.live`, and works out what is to be expected.
 
     ``moment``: what it is like now; ``ended``: numbers of the requests that are served or given up,
-    in that order; ``latencies``: by number, seconds, once they are.
+    in that order; ``latencies``: by number, seconds, once they are. ``slowdown``: as in `serve`.
     """
 
-    def __init__(self, workload: Workload, menus: Sequence[Menu], offered: Offered) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        menus: Sequence[Menu],
+        offered: Offered,
+        slowdown: float = 1.0,
+    ) -> None:
         lines: list[deque[Waiting]] = [deque() for _ in menus]
         come, begun, lost = ([0] * len(menus) for _ in range(3))
         self.moment = Moment(0.0, menus, workload, lines, [], come, begun, lost)
         self.ended: list[int] = []
         self.latencies = [0.0] * len(offered.times)
+        self._slowdown = slowdown
         self._offered = offered
         self._times = [*offered.times.tolist(), inf]
         self._services = offered.services.tolist()
@@ -244,7 +257,8 @@ class Desk:
                 here.append((device, times))
             slowed.append(here)
         for run, here in zip(running, slowed, strict=True):
-            run.stretch = max([times * max(1.0, taken[device]) for device, times in here])
+            beside = max([times * max(1.0, taken[device]) for device, times in here])
+            run.stretch = self._slowdown * beside
             run.ends = now + run.left * run.stretch
 
     def result(self) -> Served:
@@ -259,7 +273,7 @@ class Desk:
             ~served | (latencies > deadlines),
             self._offered.services,
             np.sum([way.useful for way in self._done], axis=0) + np.zeros(devices),
-            np.sum([way.busy for way in self._done], axis=0) + np.zeros(devices),
+            self._slowdown * np.sum([way.busy for way in self._done], axis=0) + np.zeros(devices),
             self._offered.seconds,
         )
 
@@ -267,8 +281,14 @@ class Desk:
 class World(Desk):
     """Requests being served on virtual time."""
 
-    def __init__(self, workload: Workload, menus: Sequence[Menu], offered: Offered) -> None:
-        super().__init__(workload, menus, offered)
+    def __init__(
+        self,
+        workload: Workload,
+        menus: Sequence[Menu],
+        offered: Offered,
+        slowdown: float = 1.0,
+    ) -> None:
+        super().__init__(workload, menus, offered, slowdown)
         self._come = 0
 
     def run(self, allocator: Allocator, arrivals: int | None = None) -> bool:

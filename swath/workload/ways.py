@@ -44,11 +44,6 @@ class Way:
     busy: tuple[float, ...]
     useful: tuple[float, ...]
 
-    def slower(self, times: float) -> Way:
-        """The same where everything takes so many times as long."""
-        busy = tuple(times * seconds for seconds in self.busy)
-        return replace(self, seconds=times * self.seconds, busy=busy)
-
     @cached_property
     def devices(self) -> int:
         """The devices that compute, as bits by their places in the cluster."""
@@ -74,10 +69,6 @@ class Menu:
     service: Service
     flops: float
     ways: tuple[Way, ...]
-
-    def slower(self, times: float) -> Menu:
-        """The same where everything takes so many times as long."""
-        return replace(self, ways=tuple(way.slower(times) for way in self.ways))
 
 
 Group = tuple[str, ...]

@@ -56,6 +56,20 @@ def test_two_on_one_device_take_twice_as_long_and_by_weight():
     assert weighted == pytest.approx([4 / 3, 2.0])
 
 
+@pytest.mark.parametrize("allocator", [info.name for info in known_allocators()])
+def test_slow_devices_take_longer_whoever_allocates(allocator):
+    workload, menus = ground((service("a"), [alone(1.0)]), (service("b"), [alone(2.0)]))
+    offered = at(0.0, 20.0, 20.0, services=[0, 0, 1])
+
+    def served(slowdown):
+        return serve(workload, menus, offered, make(allocator, workload, menus), slowdown)
+
+    usual, slow = served(1.0), served(3.0)
+    assert usual.served.all()
+    assert slow.latencies == pytest.approx(3 * usual.latencies)
+    assert slow.busy == pytest.approx(3 * usual.busy)
+
+
 def test_who_waits_for_messages_leaves_the_device_to_others():
     """Busy for half of its time, beside one that always is: the computing half takes twice as long,
     and the other one is held up by half of its time."""

@@ -41,15 +41,6 @@ def whole(graph, costs):
     return way_of(make_planner("whole").plan(Problem(graph, costs)), costs)
 
 
-def test_a_slower_way_takes_longer_and_does_as_much(graph):
-    way = whole(graph, nominal_costs(cluster(2.0)))
-    slower = way.slower(1.5)
-    assert slower.seconds == 1.5 * way.seconds
-    assert slower.work == pytest.approx(1.5 * way.work)
-    assert slower.shares == (pytest.approx(way.shares[0]),)
-    assert slower.useful == way.useful
-
-
 def test_groups_go_from_the_fastest_to_the_slowest():
     assert groups(nominal_costs(cluster(1, 3, 2))) == [
         ("b",), ("c",), ("a",), ("b", "c"), ("b", "c", "a"),
