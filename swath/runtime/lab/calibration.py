@@ -46,7 +46,7 @@ ALONE = (*SPLIT, "mobilenet_v3_large", "efficientnet_b0")
 of them. Those that gate their channels wait for more, and shorter, messages than others when they
 are split; only what stops cost them is asked."""
 
-ROUNDS = 5
+ROUNDS = 3
 
 HALF = 0.3e-3
 """Seconds of pause that cost half as much as a long one. Measured of tiles of 0.1 to 0.3 ms: 17 to
