@@ -281,15 +281,7 @@ class Desk:
 class World(Desk):
     """Requests being served on virtual time."""
 
-    def __init__(
-        self,
-        workload: Workload,
-        menus: Sequence[Menu],
-        offered: Offered,
-        slowdown: float = 1.0,
-    ) -> None:
-        super().__init__(workload, menus, offered, slowdown)
-        self._come = 0
+    _come = 0  # Requests so far.
 
     def run(self, allocator: Allocator, arrivals: int | None = None) -> bool:
         """Until all is over, or until so many requests have come; whether it is not over yet."""
