@@ -72,7 +72,7 @@ def test_one_device_is_used_where_it_is_predicted_to_be_faster(swath, tmp_path):
 @pytest.mark.slow
 def test_what_is_predicted_is_of_the_right_order(swath):
     report = swath("run", "zoo:resnet18", "--local", 1, "--repeat", 5, "--json").json
-    assert 0.2 < report["predicted_ms"] / report["latency_ms"]["min"] < 5
+    assert 0.5 < report["predicted_ms"] / report["latency_ms"]["min"] < 2
 
 
 @pytest.mark.parametrize("split", ["rows", "cols", "grid", "channels"])

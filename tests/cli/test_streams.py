@@ -147,7 +147,7 @@ def test_a_cluster_that_is_up_is_known_as_it_is(served):
     for state in known.present:
         assert 0 < state.free_memory <= 300 << 20
     assert known.costs.cluster.device("left").memory == min(200 << 20, known.present[0].free_memory)
-    assert known.costs.path("left", "right").bandwidth != 125e3, "as measured, not as written"
+    assert known.costs.path("left", "right").bandwidth > 1e6, "as measured, not as written"
     assert "looking at load and free memory" in said
 
 

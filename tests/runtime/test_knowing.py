@@ -47,8 +47,8 @@ def test_equal_workers_are_measured_once_and_kept(local):
     assert another.present[0].load == another.present[1].load
     assert not [text for text in said if "once" in text], "it was kept"
     link = costs.cluster.link("c", "d")
-    assert 0 < link.latency < 1.0
-    assert link.bandwidth > 1e3
+    assert 0 < link.latency < 0.1
+    assert link.bandwidth > 1e6
 
 
 def test_a_run_says_what_was_predicted(local):
@@ -113,15 +113,18 @@ def test_what_a_worker_says_that_is_not_understood(local, monkeypatch):
         present_state(local.coordinator, ["a"], silent)
 
 
-def test_links_of_a_file_become_those_of_now_as_far_as_time_goes(local, monkeypatch):
-    said: list[str] = []
+def test_links_of_a_file_become_those_of_now_as_far_as_time_goes(local, monkeypatch, eventually):
     slow = Link(1e3, 9.0)
     described = Cluster((Device("a"), Device("b")), "a", default_link=slow)
-    found = present_links(local.coordinator, described, said.append)
-    assert said == ["measuring the link between a and b"]
-    for ends in (("a", "b"), ("b", "a")):
-        assert found.link(*ends).bandwidth > 2 * slow.bandwidth
-        assert found.link(*ends).latency < slow.latency / 2
+
+    def as_now() -> bool:
+        said: list[str] = []
+        found = present_links(local.coordinator, described, said.append)
+        assert said == ["measuring the link between a and b"]
+        links = [found.link(*ends) for ends in (("a", "b"), ("b", "a"))]
+        return all(link.bandwidth > 1e6 and link.latency < 1.0 for link in links)
+
+    eventually(as_now, timeout=30.0)  # A host may stop the machine while it is measured.
     monkeypatch.setattr(knowing, "LINKS_SECONDS", -1.0)
     assert present_links(local.coordinator, described, silent) == described
 
@@ -132,7 +135,7 @@ def test_a_source_without_a_worker_is_where_the_coordinator_is(local):
     described = Cluster((camera, Device("a")), "camera", default_link=slow)
     found = present_links(local.coordinator, described, silent)
     assert set(found.links) == {("camera", "a"), ("a", "camera")}
-    assert found.link("camera", "a").bandwidth > 2 * slow.bandwidth
+    assert found.link("camera", "a").bandwidth > 1e6
 
 
 def test_in_a_star_only_the_links_of_the_hub_are_there(local):

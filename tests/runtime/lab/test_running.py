@@ -64,7 +64,7 @@ def test_a_command_reports_what_was_measured_beside_what_was_predicted(
     assert report["bytes_moved"] > 0
     assert 0.2 < report["slowdown"] < 5
     # That a prediction is close is for the benchmark to show; here it is of the right order.
-    assert 0.2 < report["predicted_ms"] / report["latency_ms"]["median"] < 5
+    assert 0.4 < report["predicted_ms"] / report["latency_ms"]["median"] < 2.5
     assert (tmp_path / "gantt.png").stat().st_size > 10_000
 
 

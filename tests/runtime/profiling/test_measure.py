@@ -63,6 +63,8 @@ def test_every_device_has_a_file_that_holds_what_was_measured(profiled, workers)
         assert gflops(profile) > 0
         assert {message.side for message in profile.messages} == {"send", "receive"}
         assert device.resumed == 0
+    # A host may stop the machine while one of them is measured.
+    assert any(device.profile.overhead > 0 for device in found.devices)
 
 
 def test_under_load_it_takes_longer(profiled):
@@ -70,10 +72,9 @@ def test_under_load_it_takes_longer(profiled):
     for device in profiled[1].devices:
         samples = [s for s in device.profile.samples if s.family == "depthwise"]
         (loaded,) = [s for s in samples if s.load]
-        assert 0 < loaded.load < 1
         (alone,) = [s for s in samples if not s.load and s.shape == loaded.shape]
-        slower.append(loaded.seconds > alone.seconds)
-    assert any(slower)  # A host may stop the machine just when one of them is alone.
+        slower.append(0.2 < loaded.load < 0.8 and loaded.seconds > alone.seconds)
+    assert any(slower)  # A host may stop the machine while one of them is measured.
 
 
 def test_links_go_both_ways(profiled):
