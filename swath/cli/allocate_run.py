@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -34,6 +33,7 @@ from swath.cli.services import (
 from swath.cost import Costs
 from swath.planners.choosing import DEFAULT_PLANNER
 from swath.runtime.lab.cluster import LabCluster
+from swath.runtime.lab.conditions import Conditions, Stolen
 from swath.workload.allocators import Setting, check_allocator, make_allocator
 from swath.workload.arrivals import Offered, offer
 from swath.workload.comparing import Ground, check_rates
@@ -60,8 +60,9 @@ class _Place(Protocol):
 
     def check(self) -> list[Checked]: ...
 
-    def serve(self, offered: Offered, setting: Setting, allocator: str) -> tuple[Served, float]:
-        """And how many times as slow the devices were as they are known to be."""
+    def serve(
+        self, offered: Offered, setting: Setting, allocator: str
+    ) -> tuple[Served, Conditions]: ...
 
     def facts(self) -> dict[str, str]:
         """What was seen before anything was measured, for people."""
@@ -116,8 +117,7 @@ class _Asked:
 @dataclass(frozen=True)
 class _Outcome:
     """What was served for real, and what was to be ``expected`` of the same requests on devices as
-    slow as these were (``slowdown``). ``menus``: the ways that were used; ``seen``:
-    `_Place.facts`."""
+    slow as these were. ``menus``: the ways that were used; ``seen``: `_Place.facts`."""
 
     allocator: str
     load: float
@@ -125,7 +125,7 @@ class _Outcome:
     speeds: Sequence[float]
     served: Served
     expected: Served
-    slowdown: float
+    conditions: Conditions
     checks: Sequence[Checked]
     seen: Mapping[str, str]
 
@@ -169,9 +169,9 @@ def _serve(there: _Place, asked: _Asked, display: Display) -> _Outcome:
     menus = menus_in_use(workload, menus, offered, first)
     there.install((workload, menus, graphs, asked.seed))
     checks = there.check()
-    served, slowdown = there.serve(offered, setting(), asked.allocator)
+    served, conditions = there.serve(offered, setting(), asked.allocator)
     again = make_allocator(asked.allocator, setting())
-    expected = serve(workload, menus, offered, again, slowdown)
+    expected = serve(workload, menus, offered, again, conditions.slowdown)
     return _Outcome(
         asked.allocator,
         ground.load if asked.load is None else asked.load,
@@ -179,7 +179,7 @@ def _serve(there: _Place, asked: _Asked, display: Display) -> _Outcome:
         ground.speeds,
         served,
         expected,
-        slowdown,
+        conditions,
         checks,
         there.facts(),
     )
@@ -198,7 +198,8 @@ def _keys(outcome: _Outcome) -> dict[str, Any]:
         "seconds": outcome.served.seconds,
         **both(),
         "utilisation": outcome.useful,
-        "slowdown": outcome.slowdown,
+        "slowdown": outcome.conditions.slowdown,
+        "stolen": outcome.conditions.stolen,
         "max_rel_diff": outcome.differs,
         "within_tolerance": outcome.is_close,
         "services": [
@@ -221,7 +222,7 @@ def _tell(outcome: _Outcome) -> None:
                 "installed": f"{sum(len(menu.ways) for menu in outcome.menus)} plans",
                 "results": f"{verdict} of the unsplit models': differ by {outcome.differs:.0e} of "
                 "the largest value",
-                **machine_facts(outcome.slowdown),
+                **machine_facts(outcome.conditions),
                 **outcome.seen,
             }
         )
@@ -245,8 +246,10 @@ class _OnCluster:
     def check(self) -> list[Checked]:
         return self._live.check(self._report)
 
-    def serve(self, offered: Offered, setting: Setting, allocator: str) -> tuple[Served, float]:
-        return self._live.serve(offered, setting, allocator, self._report), 1.0
+    def serve(
+        self, offered: Offered, setting: Setting, allocator: str
+    ) -> tuple[Served, Conditions]:
+        return self._live.serve(offered, setting, allocator, self._report), Conditions()
 
     def facts(self) -> dict[str, str]:
         return {}
@@ -267,14 +270,18 @@ class _InLab:
         checks: list[Checked] = self._lab.ask("check", progress=self._report)
         return checks
 
-    def serve(self, offered: Offered, setting: Setting, allocator: str) -> tuple[Served, float]:
+    def serve(
+        self, offered: Offered, setting: Setting, allocator: str
+    ) -> tuple[Served, Conditions]:
         with self._lab.in_force():
             self._lab.checks = self._lab.check()
+            stolen = Stolen()
             with self._lab.at_source(), self._lab.paced() as paces:
                 served: Served = self._lab.ask(
                     "serve", offered, setting, allocator, progress=self._report
                 )
-        return served, self._lab.slowdown(fmean(paces))
+            taken = stolen.share()
+        return served, self._lab.conditions(paces, taken)
 
     def facts(self) -> dict[str, str]:
         return {} if self._lab.checks is None else lab_facts(self._lab.checks)

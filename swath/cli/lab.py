@@ -86,7 +86,7 @@ def lab_run(
                 measured = session.measure(repeat, timeout)
                 recorded = None if trace is None else session.record(timeout=timeout)
             report = session.report(chosen, measured, timeout)
-            slowdown = session.slowdown(measured.pace)
+            conditions = session.conditions([measured.pace], measured.stolen)
             predicted = None
             if trace is not None:
                 predicted = session.predict(chosen, pace=measured.pace, record=True).trace
@@ -99,7 +99,8 @@ def lab_run(
                 **run_report(report),
                 "requests_per_figure": measured.requests,
                 "cpu_ms": {name: seconds * 1e3 for name, seconds in measured.cpu.items()},
-                "slowdown": slowdown,
+                "slowdown": conditions.slowdown,
+                "stolen": conditions.stolen,
                 "delays_emulated": checks.delays,
                 "trace": None if trace is None else str(trace),
             }
@@ -107,7 +108,7 @@ def lab_run(
     else:
         rows = run_facts(report)
         rows["figures"] = f"{repeat}, each the mean of {measured.requests} requests back to back"
-        rows |= {**machine_facts(slowdown), **lab_facts(checks)}
+        rows |= {**machine_facts(conditions), **lab_facts(checks)}
         if trace is not None:
             rows["trace"] = str(trace)
         console().print(facts(rows))

@@ -11,6 +11,7 @@ from swath.plan.plan import Plan
 from swath.planners import Objective
 from swath.planners.choosing import SPLITTING_PLANNER, Choice
 from swath.runtime.lab.cluster import LabChecks
+from swath.runtime.lab.conditions import MOST_STOLEN, Conditions
 from swath.runtime.plain import Milliseconds
 from swath.runtime.running import RunReport
 
@@ -112,11 +113,19 @@ def lab_facts(checks: LabChecks) -> dict[str, str]:
     return rows
 
 
-def machine_facts(slowdown: float) -> dict[str, str]:
-    """How many times as slow a lab's machine was as when it was profiled, for people."""
-    if abs(slowdown - 1) < WORTH_SAYING:
-        return {}
-    return {"machine": f"{slowdown:.2f} times as slow as when it was profiled; predicted for that"}
+def machine_facts(conditions: Conditions) -> dict[str, str]:
+    """What a lab's machine was like, for people."""
+    rows = {}
+    if abs(conditions.slowdown - 1) >= WORTH_SAYING:
+        rows["machine"] = (
+            f"{conditions.slowdown:.2f} times as slow as when it was profiled; predicted for that"
+        )
+    if conditions.stolen > MOST_STOLEN:
+        rows["stolen"] = (
+            f"{conditions.stolen:.0%} of this machine, by its host, while it measured: "
+            "what was measured is too slow; measure again when its host is less busy"
+        )
+    return rows
 
 
 def format_figure(objective: Objective, figure: float) -> str:

@@ -55,6 +55,7 @@ def test_services_run_on_workers_that_are_up(worker, swath, written):
     assert outcome.status == 0, outcome
     assert outcome.json["place"] == "cluster"
     assert outcome.json["slowdown"] == 1
+    assert outcome.json["stolen"] == 0
     assert_served(outcome.json)
 
 

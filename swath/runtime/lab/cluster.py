@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -31,6 +31,7 @@ from swath.runtime.clusters import random_inputs
 from swath.runtime.install import Progress
 from swath.runtime.knowing import Step
 from swath.runtime.lab.calibration import Setting, kept_cooling
+from swath.runtime.lab.conditions import Conditions, least_stolen
 from swath.runtime.lab.coordinator import Block
 from swath.runtime.lab.lab import Lab
 from swath.runtime.lab.network import FRAME, PAYLOAD, burst
@@ -66,25 +67,27 @@ LOOK_EVERY = 1.0
 class Figure:
     """The mean of ``requests`` back to back: seconds, and seconds of CPU by device, the
     coordinator's at the source included. ``pace``: of the machine, right before and thereafter, as
-    in `DeviceProfile`."""
+    in `DeviceProfile`; ``stolen``: the share of it that its host took meanwhile."""
 
     seconds: float
     requests: int
     cpu: Mapping[str, float]
     pace: float
+    stolen: float
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """Figures of a plan in the lab, in seconds: ``split`` and ``single`` were taken in turn.
-    ``requests``: behind each figure of ``split``, on average; ``cpu`` and ``pace``: as in `Figure`,
-    on average."""
+    ``requests``: behind each figure of ``split``, on average; ``cpu``, ``pace`` and ``stolen``: as
+    in `Figure`, on average."""
 
     split: tuple[float, ...]
     single: tuple[float, ...]
     requests: int
     cpu: Mapping[str, float]
     pace: float
+    stolen: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,11 @@ class LabCluster:
             script = script.slower(self.slowdown(pace))
         return simulate([Request(script)] * requests, costs, record=record)
 
+    def conditions(self, paces: Sequence[float], stolen: float) -> Conditions:
+        """What the machine was like when its pace was one of these, on average, and such a share of
+        it was stolen."""
+        return Conditions(self.slowdown(statistics.fmean(paces)), stolen)
+
     def slowdown(self, pace: float) -> float:
         """How many times as slow a machine of this pace is as it was when it was profiled."""
         _ = self.costs
@@ -390,10 +398,16 @@ class LabCluster:
             requests=sum(figure.requests for figure in split) // repeat,
             cpu={name: sum(figure.cpu[name] for figure in split) / repeat for name in split[0].cpu},
             pace=sum(figure.pace for figure in split) / repeat,
+            stolen=sum(figure.stolen for figure in split) / repeat,
         )
 
     def figure(self, timeout: float = TIMEOUT) -> Figure:
-        """One figure of what is deployed; to be called `in_force`."""
+        """One figure of what is deployed, taken again where the machine's host took too much of it
+        meanwhile; to be called `in_force`."""
+        figure, stolen = least_stolen(partial(self._figure, timeout))
+        return replace(figure, stolen=stolen)
+
+    def _figure(self, timeout: float) -> Figure:
         paces = [self._remote.call("pace")]  # At full speed, as it was when this was profiled.
         with self._at(self.cluster.source):
             self._remote.call("requests", WARM_SECONDS, timeout)
@@ -402,9 +416,12 @@ class LabCluster:
             count = len(block.seconds)
             cpu = {name: (used - before[name]) / count for name, used in self._used().items()}
         paces.append(self._remote.call("pace"))
-        return Figure(block.mean, count, cpu, sum(paces) / len(paces))
+        return Figure(block.mean, count, cpu, sum(paces) / len(paces), 0.0)
 
     def _single_figure(self) -> float:
+        return least_stolen(self._single)[0]
+
+    def _single(self) -> float:
         fastest = max(self.cluster.workers, key=lambda d: (d.cores or 1.0, d.gflops or 0.0)).name
         with self._at(fastest):
             self._remote.call("plain_runs", WARM_SECONDS)

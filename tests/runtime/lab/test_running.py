@@ -51,7 +51,7 @@ def test_a_command_reports_what_was_measured_beside_what_was_predicted(
 ) -> None:
     command = [SWATH, "lab", "run", "zoo:squeezenet@128x128", "--cluster", str(cluster_file)]
     command += ["--planner", "even", "--repeat", "1", "--trace", "gantt.png", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["latency_ms"]["median"] > 0
@@ -63,6 +63,7 @@ def test_a_command_reports_what_was_measured_beside_what_was_predicted(
     assert report["devices"] == ["a", "b"]
     assert report["bytes_moved"] > 0
     assert 0.2 < report["slowdown"] < 5
+    assert 0 <= report["stolen"] <= 1
     # That a prediction is close is for the benchmark to show; here it is of the right order.
     assert 0.4 < report["predicted_ms"] / report["latency_ms"]["median"] < 2.5
     assert (tmp_path / "gantt.png").stat().st_size > 10_000
