@@ -30,3 +30,12 @@ def test_interrupt_while_a_compiled_module_loads_is_no_bug(small_model: Path, tm
     assert done.returncode == 130, done.stderr
     assert "bug" not in done.stderr
     assert not list(tmp_path.glob("**/*.png"))
+
+
+def test_no_command_waits_for_what_few_commands_need():
+    code = "import sys, swath.cli.app; print(*[m for m in ("
+    code += (
+        "'gymnasium', 'joblib', 'matplotlib', 'scipy', 'sklearn', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

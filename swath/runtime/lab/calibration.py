@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from swath import zoo
 from swath.cluster import Link
@@ -195,6 +194,8 @@ def _fitted(
     to what was measured, and the cost itself to what is usual: relative errors in units of what
     they may be by chance, those beyond it counted less (one network that the machine disturbed does
     not decide). So the less the machine's unrest lets one see, the more the usual counts."""
+    from scipy.optimize import least_squares  # Half a second, for those alone who calibrate.
+
     expected = np.array([each.typical for each in measured])
     chance = hypot(MISFIT, sqrt(np.mean([each.unrest**2 for each in measured]) / ROUNDS))
 
