@@ -19,14 +19,15 @@ venv: $(VENV)/.dev  ## The virtual environment with all that development needs.
 # These measure no time and look at no other processes, so they may run side by side.
 SIDE_BY_SIDE := $(addprefix tests/,cluster cost graph ops plan planners simulate trace workload zoo) \
 	$(patsubst %,tests/cli/test_%.py,allocate bad_clusters bad_problems offload reliability simulate)
+AT_ONCE := --numprocesses logical --dist loadgroup
 ONE_BY_ONE := $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 test: lint  ## Lint, types, the order of the folders, and the quick tests.
-	$(BIN)/pytest -m "not slow" --numprocesses logical $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m "not slow" $(AT_ONCE) $(SIDE_BY_SIDE)
 	$(BIN)/pytest -m "not slow" $(ONE_BY_ONE)
 
 test-slow: $(VENV)/.dev  ## The tests that take long.
-	$(BIN)/pytest -m slow --numprocesses logical $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m slow $(AT_ONCE) $(SIDE_BY_SIDE)
 	$(BIN)/pytest -m slow $(ONE_BY_ONE)
 
 lint: $(VENV)/.dev

@@ -25,6 +25,9 @@ from swath.graph.prepare import prepare, runtime_limits
 from swath.ops import RANDOM_OPERATORS
 from tests.splitting import SplitCount, check_split, session, with_constants
 
+pytestmark = pytest.mark.xdist_group("onnx cases")
+"""Loading them takes longer than most groups: once is enough."""
+
 LEAST_SPLIT = {
     "node a-b": 194, "node c": 84, "node d-f": 61, "node g-l": 218, "node m-q": 107,
     "node ra-re": 127, "node rf-sk": 31, "node sl-z": 125,

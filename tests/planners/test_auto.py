@@ -107,15 +107,18 @@ def test_it_stays_within_little_memory():
     ("rival", "model", "described"),
     [
         *(
-            (
+            pytest.param(
                 rival,
                 "squeezenet@112x112",
                 limited(cluster((10, 2.5, 10, 2.5, 2.5), 10, network="shared"), 8),
+                marks=[] if rival == "edgeci" else pytest.mark.slow,
             )
             for rival in ("dpfl", "edgeci", "iop")
         ),
         # The last layer's weights are all that the faster one has no room for.
-        ("edgeci", "mobilenet_v2", limited(cluster((10, 2.5), 100), 18.6)),
+        pytest.param(
+            "edgeci", "mobilenet_v2", limited(cluster((10, 2.5), 100), 18.6), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_no_other_planner_is_faster_in_little_memory(rival, model, described):
@@ -154,6 +157,7 @@ def test_more_devices_are_no_harm(count):
     assert soonest(count) <= soonest(3)
 
 
+@pytest.mark.slow
 def test_many_devices_for_few_rows():
     graph = swath.load("zoo:squeezenet@64x64")
     problem = Problem(graph, nominal_costs(cluster((5.0,) * 40, 1000)))

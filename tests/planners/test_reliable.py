@@ -56,6 +56,7 @@ def error(share: float) -> float:
     return 4 * sqrt(share * (1 - share) / TRIALS)
 
 
+@pytest.mark.slow
 def test_who_has_time_does_not_depend_on_the_link():
     asked = problem(BREAKING, 1.0)
     plan = make_planner("auto").plan(asked)

@@ -26,6 +26,9 @@ SLOW = {"resnet50", "resnet101", "resnet152", "densenet121", "vgg13", "vgg16", "
 """Of these all cases but one run only where time is no matter, of the others all but two (of
 different counts and ways)."""
 
+DEEPER = {"resnet101", "resnet152"}
+"""The same blocks as in ResNet-50, only more of them: never where time matters."""
+
 FEATURES = 4096
 KEPT_FEATURES = 128
 """The FC layers of AlexNet and VGG hold 500 MB of weights, which would take most of the time."""
@@ -37,7 +40,7 @@ def pairwise() -> list[object]:
         for count in COUNTS:
             mode = MODES[(count + row) % len(MODES)]
             quick = count in ((2 + row % 6,) if name in SLOW else (2 + row % 3, 5 + row % 3))
-            marks = () if quick else (pytest.mark.slow,)
+            marks = () if quick and name not in DEEPER else (pytest.mark.slow,)
             cases.append(pytest.param(name, count, mode, marks=marks))
     return cases
 
