@@ -1,9 +1,10 @@
 """Messages on their way: who waits for whom, and who shares which rate with whom.
 
-Messages of one connection leave one after another. In a switched network and in a star the
-messages under way share by max-min fairness (progressive filling: all rates rise together; a flow
-stops rising where the first of its resources is used up). On a radio channel they share the time
-(`swath.simulate.radio`).
+Messages of one connection leave one after another. A message leaves while it is written: where its
+whole way was idle meanwhile, that much of it has left when it begins to share with others. In a
+switched network and in a star the messages under way share by max-min fairness (progressive
+filling: all rates rise together; a flow stops rising where the first of its resources is used up).
+On a radio channel they share the time (`swath.simulate.radio`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from swath.simulate.channels import Rates
 from swath.simulate.events import Action, Events
 
 NOISE = 1e-9
-"""Relative changes of a rate that are rounding, and are let be."""
+"""Shares of a rate, or of a message, that are rounding, and are let be."""
 
 _ABOVE = 1.0 + NOISE
 
-Cargo = tuple[Any, int]
-"""(what the receiver is told, bytes)."""
+Cargo = tuple[Any, float]
+"""(what the receiver is told, bytes that have not left)."""
 
 
 class Resource:
@@ -35,18 +36,19 @@ class Resource:
     nobody. ``first``: when the first of those whom it limits ends; ``wakes_at``: when that is
     looked after next, no later than then. ``burst``: bytes that it carries at once after a pause,
     as a token bucket does; ``free_at``: when what it was given so far would be through at its full
-    rate.
+    rate. ``idle_since``: when it last carried something, where nothing is under way.
     """
 
     __slots__ = (
-        "burst", "capacity", "first", "free_at", "is_unsettled", "is_watched", "level", "limited",
-        "others", "rates", "spare", "wakes_at",
+        "burst", "capacity", "first", "free_at", "idle_since", "is_unsettled", "is_watched",
+        "level", "limited", "others", "rates", "spare", "wakes_at",
     )  # fmt: skip
 
     def __init__(self, capacity: float, rates: Rates | None = None, burst: float = 0.0) -> None:
         self.capacity = capacity
         self.burst = burst
         self.free_at = -math.inf
+        self.idle_since = -math.inf
         self.rates = rates
         self.level = math.inf
         self.limited: dict[Connection, None] = {}
@@ -93,23 +95,30 @@ class Network(ABC):
         self._events = events
         events.settle = self._settle
 
-    def send(self, connection: Connection, nbytes: int, told: object) -> None:
-        """A message leaves now, or when those before it on its connection have left."""
-        if connection.bursts:
-            nbytes -= self._burst(connection, nbytes)
+    def send(self, connection: Connection, nbytes: int, told: object, since: float) -> None:
+        """A message has been written, its bytes from ``since`` on: it has left as far as its way
+        was idle; the rest leaves now, or when those before it on its connection have left."""
+        events = self._events
+        left: float = nbytes
         if connection.cargo is not None:
-            connection.waiting.append((told, nbytes))
-        elif nbytes and connection.resources:
-            connection.cargo = told
-            connection.left = nbytes
-            self._join(connection)
-        else:
-            events = self._events
-            events.at(events.now + connection.latency, connection.arrive, told)
+            if connection.bursts:
+                left -= self._burst(connection, nbytes, events.now)
+            connection.waiting.append((told, left))
+            return
+        if left and connection.resources:
+            idle, rate = self._claim(connection, since)
+            if connection.bursts:
+                left -= self._burst(connection, nbytes, events.now - idle)
+            left -= idle * rate
+            if left > NOISE * nbytes:
+                connection.cargo = told
+                connection.left = left
+                self._join(connection)
+                return
+        events.at(events.now + connection.latency, connection.arrive, told)
 
-    def _burst(self, connection: Connection, nbytes: int) -> int:
-        """Bytes of a message that pass at once."""
-        now = self._events.now
+    def _burst(self, connection: Connection, nbytes: int, now: float) -> int:
+        """Bytes of a message that pass at once, where all that is crossed lets bursts through."""
         saved = min(
             min(resource.burst, max(0.0, now - resource.free_at) * resource.capacity)
             for resource in connection.resources
@@ -150,6 +159,11 @@ class Network(ABC):
             self._change(resource, before)
 
     @abstractmethod
+    def _claim(self, connection: Connection, since: float) -> tuple[float, float]:
+        """(seconds since then for which everything was idle that a connection crosses: they are
+        that connection's now, and none where others have messages under way; its rate alone)."""
+
+    @abstractmethod
     def _join(self, connection: Connection) -> None:
         """The first message of an empty queue gets under way."""
 
@@ -176,6 +190,22 @@ class Switched(Network):
     def __init__(self, events: Events) -> None:
         super().__init__(events)
         self._unsettled: list[Resource] = events.unsettled
+
+    def _claim(self, connection: Connection, since: float) -> tuple[float, float]:
+        rate = math.inf
+        for resource in connection.resources:
+            if resource.limited or resource.others:
+                return 0.0, 0.0
+            if resource.idle_since > since:
+                since = resource.idle_since
+            if resource.rates is not None:
+                self._watch(resource)
+            if resource.capacity < rate:
+                rate = resource.capacity
+        now = self._events.now
+        for resource in connection.resources:
+            resource.idle_since = now
+        return now - since, rate
 
     def _join(self, connection: Connection) -> None:
         is_alone = True
@@ -216,11 +246,13 @@ class Switched(Network):
 
     def _leave(self, connection: Connection) -> None:
         # Who is limited elsewhere has nothing of what becomes free.
+        now = self._events.now
         bottleneck = connection.bottleneck
         del bottleneck.limited[connection]
         if bottleneck.limited:
             self._unsettle(bottleneck)
         for resource in connection.resources:
+            resource.idle_since = now
             if resource is not bottleneck:
                 del resource.others[connection]
                 if resource.limited:

@@ -51,7 +51,7 @@ Told = tuple[Flight, int]
 class Run:
     """One part of a script, for one request. ``missing``: by step, messages that are not there."""
 
-    __slots__ = ("flight", "missing", "part", "place", "position", "seconds", "sends")
+    __slots__ = ("flight", "missing", "part", "place", "position", "seconds", "sends", "writing")
 
     def __init__(self, flight: Flight, place: int) -> None:
         self.flight = flight
@@ -59,6 +59,7 @@ class Run:
         self.part = part = flight.script.parts[place]
         self.seconds = part.seconds
         self.sends = part.sends
+        self.writing = part.writing
         self.missing = list(part.awaits)
         self.position = 0
 
@@ -223,11 +224,13 @@ class Worker:
             if self._recorder is not None:
                 self._record(run, self._recorder)
             flight = run.flight
-            message = run.sends[run.position]
+            position = run.position
+            message = run.sends[position]
             if message >= 0:
                 nbytes = flight.script.nbytes[message]
-                self._network.send(flight.connections[message], nbytes, (flight, message))
-            run.position = position = run.position + 1
+                since = now - (now - processor.started) * run.writing[position]
+                self._network.send(flight.connections[message], nbytes, (flight, message), since)
+            run.position = position = position + 1
             if position < len(run.sends) and not run.missing[position]:
                 if run.sends[position] >= 0:
                     # What others wait for leaves before anything else is looked at.
@@ -305,19 +308,20 @@ class Coordinator:
         script, processor = flight.script, self._processor
         now = self._events.now
         start = processor.coordinate(now, script.begins)
-        for message, seconds in script.scatter:
+        for message, seconds, writing in script.scatter:
             told = (flight, message)
             end = processor.coordinate(now, seconds)
-            self._events.at(end, self._leave, told)
+            self._events.at(end, self._leave, (told, end - (end - start) * writing))
             if self._recorder is not None:
                 self._recorder.message(self.name, "send", told, start, end)
             start = end
         if not script.expected:
             self._events.at(processor.coordinate(now, script.ends), self._over, flight)
 
-    def _leave(self, told: Told) -> None:
+    def _leave(self, written: tuple[Told, float]) -> None:
+        told, since = written
         flight, message = told
-        self._network.send(flight.connections[message], flight.script.nbytes[message], told)
+        self._network.send(flight.connections[message], flight.script.nbytes[message], told, since)
 
     def arrive(self, told: Told) -> None:
         """A part of a result is there; with the last one the request is over."""

@@ -28,6 +28,16 @@ class Radio(Network):
         self._order = count()
         self._due = math.inf
 
+    def _claim(self, connection: Connection, since: float) -> tuple[float, float]:
+        if self._count:
+            return 0.0, 0.0
+        (link,) = connection.resources
+        self._watch(link)
+        now = self._events.now
+        idle = now - max(since, self._since)
+        self._since = now
+        return idle, link.capacity
+
     def _join(self, connection: Connection) -> None:
         self._advance()
         (link,) = connection.resources

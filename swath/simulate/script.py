@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from swath.cost import Costs
+from swath.cost import Costs, MessageCost
 from swath.graph.geometry import tile_geometry
 from swath.plan.memory import ArrayKey, contiguous_offset, is_alias, layout
 from swath.plan.plan import Plan
@@ -20,12 +20,14 @@ from swath.plan.runs import contiguous_runs
 @dataclass(frozen=True, slots=True)
 class Part:
     """One device's program. By step: its seconds of CPU (tile and copies, or the sending of a
-    message), the message that it sends (-1: it computes), how many messages it is the first to
-    read from, and its stage."""
+    message), the message that it sends (-1: it computes), in which share of the step, its last,
+    that message's bytes are written, how many messages it is the first to read from, and its
+    stage."""
 
     device: str
     seconds: tuple[float, ...]
     sends: tuple[int, ...]
+    writing: tuple[float, ...]
     awaits: tuple[int, ...]
     stages: tuple[str, ...]
 
@@ -36,7 +38,8 @@ class Script:
     coordinator), the receiver's seconds of CPU, the receiver's first step that reads it (-1:
     none), its number in the plan (None: the mere beginning of a request).
 
-    ``scatter``: what the coordinator sends, with its seconds; ``expected``: how many messages it
+    ``scatter``: what the coordinator sends, with its seconds, and in which share of them, the last,
+    its bytes are written; ``expected``: how many messages it
     gathers; ``begins`` and ``ends``: its seconds besides those. ``routes``: every pair of a sender
     and a receiver once, and ``route_of``: by message the place of its pair there.
     """
@@ -49,7 +52,7 @@ class Script:
     receiving: tuple[float, ...]
     read_by: tuple[int, ...]
     numbers: tuple[int | None, ...]
-    scatter: tuple[tuple[int, float], ...]
+    scatter: tuple[tuple[int, float, float], ...]
     expected: int
     begins: float
     ends: float
@@ -76,7 +79,9 @@ class Script:
                 for part in self.parts
             ),
             receiving=tuple(times * seconds for seconds in self.receiving),
-            scatter=tuple((message, times * seconds) for message, seconds in self.scatter),
+            scatter=tuple(
+                (message, times * seconds, writing) for message, seconds, writing in self.scatter
+            ),
             begins=times * self.begins,
             ends=times * self.ends,
         )
@@ -121,10 +126,10 @@ def make_script(plan: Plan, programs: Programs, costs: Costs) -> Script:
         numbers=(*(message.number for message in messages), *(None for _ in begun)),
         scatter=(
             *(
-                (index[number], sending.seconds(nbytes) + costs.copy(plan.source, copied))
+                (index[number], *_sent(sending, nbytes, costs.copy(plan.source, copied)))
                 for number, nbytes, copied in _scattered(programs)
             ),
-            *((place, sending.seconds(0)) for place in starting),
+            *((place, *_sent(sending, 0, 0.0)) for place in starting),
         ),
         expected=len(programs.expected),
         begins=costs.request(plan.source) / 2,
@@ -147,13 +152,14 @@ def _part(program: Program, index: Mapping[int, int], tiles: Sequence[float], co
     inside = layout(program).inside
     sending = costs.sending(device)
     fresh = costs.cooling(device).fresh
-    seconds, sends, stages = [], [], []
+    seconds, sends, writing, stages = [], [], [], []
     for place, step in enumerate(program.steps):
         if isinstance(step, Compute):
             copied = sum(_assembled(place, item, inside) for item in step.inputs)
             seconds.append(tiles[step.tile] + costs.copy(device, copied) + fresh)
             fresh = 0.0
             sends.append(-1)
+            writing.append(0.0)
             stages.append(step.stage)
         else:
             message = program.messages[step.message]
@@ -162,7 +168,9 @@ def _part(program: Program, index: Mapping[int, int], tiles: Sequence[float], co
                 for piece, box in zip(step.pieces, message.boxes, strict=True)
                 if contiguous_offset(piece.region, piece.held, box.order) is None
             )
-            seconds.append(sending.seconds(message.nbytes) + costs.copy(device, copied))
+            spent, share = _sent(sending, message.nbytes, costs.copy(device, copied))
+            seconds.append(spent)
+            writing.append(share)
             sends.append(index[step.message])
             stages.append("")
     awaits = [0] * len(program.steps)
@@ -170,7 +178,16 @@ def _part(program: Program, index: Mapping[int, int], tiles: Sequence[float], co
         awaits[first] += 1
     if not program.incoming and awaits:
         awaits[0] += 1  # The word that a request begins.
-    return Part(device, tuple(seconds), tuple(sends), tuple(awaits), tuple(stages))
+    return Part(
+        device, tuple(seconds), tuple(sends), tuple(writing), tuple(awaits), tuple(stages)
+    )  # fmt: skip
+
+
+def _sent(sending: MessageCost, nbytes: int, copying: float) -> tuple[float, float]:
+    """(the sender's seconds of CPU on a message, the share of them in which its bytes are
+    written)."""
+    seconds = sending.seconds(nbytes) + copying
+    return seconds, sending.per_byte * nbytes / seconds if seconds else 0.0
 
 
 def _assembled(place: int, item: TileInput, inside: Mapping[ArrayKey, ArrayKey]) -> int:

@@ -120,6 +120,13 @@ def test_no_plan_is_sooner_than_it_is_said_to_be_at_the_least(number):
         assert least <= seconds_of(plan, instance.problem) * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("mbit", [100, 10_000])
+def test_messages_may_leave_while_they_are_sent(mbit):
+    of = problem(1, two(mbit))
+    for least, plan in all_plans(of, 4, ("rows",)):
+        assert least <= seconds_of(plan, of) * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("network", ["switch", "shared", "star"])
 @pytest.mark.parametrize("mbit", [20, 1000])
 def test_what_it_finds_is_the_best_of_all(network, mbit):

@@ -120,11 +120,27 @@ def lines(rates: list[float], port: float, is_radio: bool = False) -> Lines:
     ],
 )
 def test_two_connections_share(of, nbytes, ends):
-    found = leaving(np.zeros((1, 2)), np.array([nbytes]), np.array([[0, 1]]), of)
+    at_once = np.zeros((1, 2))
+    found = leaving(at_once, np.array([nbytes]), at_once, np.array([[0, 1]]), of)
     assert found[0] == pytest.approx(ends)
 
 
 def test_messages_of_one_connection_leave_one_after_the_other():
     ready, nbytes = np.array([[0.0, 1.0, 9.0]]), np.array([[30.0, 20.0, 10.0]])
-    found = leaving(ready, nbytes, np.zeros((1, 3), dtype=int), lines([10], 10))
+    found = leaving(ready, nbytes, 0 * ready, np.zeros((1, 3), dtype=int), lines([10], 10))
     assert found[0] == pytest.approx([3, 5, 10])
+
+
+@pytest.mark.parametrize(
+    ("writing", "ends"),
+    [
+        ([1, 0, 0], [7, 12, 13]),  # What was written meanwhile has left meanwhile.
+        ([5, 0, 0], [4, 12, 13]),  # Never sooner than it is written.
+        ([1, 9, 0], [7, 10, 13]),  # Nor while another one is under way.
+    ],
+)
+def test_messages_leave_while_they_are_written(writing, ends):
+    ready, nbytes = np.array([[4.0, 9.0, 12.0]]), np.array([[40.0, 30.0, 10.0]])
+    one = np.zeros((1, 3), dtype=int)
+    found = leaving(ready, nbytes, np.array([writing], dtype=float), one, lines([10], 10))
+    assert found[0] == pytest.approx(ends)

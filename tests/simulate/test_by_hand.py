@@ -27,13 +27,14 @@ def ends(simulation: Simulation, device: str, lane: str = "compute") -> list[flo
     return [span.end for span in spans if span.device == device and span.lane == lane]
 
 
-def relay() -> Script:
+def relay(writing: float = 0.0) -> Script:
     """b computes 1 s on 50 bytes of input and answers with 200."""
     return script(
         {"b": [(1.0, -1), (0.0, 1)]},
         [("@", "b", 50, 0), ("b", "@", 200, 0)],
         cpu=0.25,
         request=0.5,
+        writing=writing,
     )
 
 
@@ -48,6 +49,15 @@ def test_one_device_away():
     assert result.utilisation["b"] == pytest.approx(1.5 / 5.25)
     assert result.energy["b"] == pytest.approx(2 * 5.25 + 3 * 1.5)
     assert result.energy["d"] == pytest.approx(2 * 5.25)
+
+
+def test_messages_leave_while_they_are_written():
+    # In the last 0.2 of 0.25 s of sending 20 of the 50 bytes leave, and 20 of the 200.
+    assert run(relay(writing=0.8), latency=0.125).latencies == (pytest.approx(5.25 - 2 * 0.2),)
+    # By the clock: with a quota b is about a second at it.
+    rationed = Fixed(cluster(), quotas={"b": Quota(0.25, 0.25, 0.25)})
+    late, soon = (simulate([Request(relay(share))], rationed).makespan for share in (0.0, 0.8))
+    assert late - soon > 0.2 + 0.4
 
 
 def test_the_trace_says_who_did_what():

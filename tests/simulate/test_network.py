@@ -70,16 +70,28 @@ def send_all(
     events: Events,
     connections: list[Connection],
     messages: list[tuple[int, int, float]],
+    writing: float = 0.0,
 ) -> None:
+    """``messages``: (connection, bytes, when all of it is written), ``writing``: since how long."""
+
+    def send(told: tuple[int, int, int]) -> None:
+        place, _, nbytes = told
+        network.send(connections[place], nbytes, told, events.now - writing)
+
     for number, (place, nbytes, at) in enumerate(messages):
-        told = (place, number, nbytes)
-        events.at(at, lambda told: network.send(connections[told[0]], told[2], told), told)
+        events.at(at, send, (place, number, nbytes))
     events.run()
 
 
 @settings(max_examples=200)
-@given(capacities=CAPACITIES, varying=st.sets(st.integers(0, 5)), paths=PATHS, messages=MESSAGES)
-def test_rates_are_max_min_fair_at_all_times(capacities, varying, paths, messages):
+@given(
+    capacities=CAPACITIES,
+    varying=st.sets(st.integers(0, 5)),
+    paths=PATHS,
+    messages=MESSAGES,
+    writing=st.sampled_from([0.0, 0.3, 2.0]),
+)
+def test_rates_are_max_min_fair_at_all_times(capacities, varying, paths, messages, writing):
     events = Events()
     capacities = [10.0 if place in varying else c for place, c in enumerate(capacities)]
     resources = [
@@ -89,7 +101,7 @@ def test_rates_are_max_min_fair_at_all_times(capacities, varying, paths, message
     arrived: list[tuple[int, int, int]] = []
     connections = [Connection([resources[r] for r in p], 0.0, arrived.append) for p in paths]
     network = Observed(events, resources, connections)
-    send_all(network, events, connections, messages)
+    send_all(network, events, connections, messages, writing)
     assert sorted(number for _, number, _ in arrived) == list(range(len(messages)))
     for place in range(len(connections)):
         mine = [number for where, number, _ in arrived if where == place]
@@ -99,7 +111,7 @@ def test_rates_are_max_min_fair_at_all_times(capacities, varying, paths, message
     for place, capacity in enumerate(capacities):
         through = [m for m in messages if place in paths[m[0]]]
         if through:
-            busy = events.now - min(at for _, _, at in through)
+            busy = events.now - min(at for _, _, at in through) + writing
             assert sum(nbytes for _, nbytes, _ in through) <= capacity * busy * (1 + 1e-6)
 
 
@@ -169,3 +181,38 @@ def test_what_one_resource_holds_back_does_not_pass_at_once():
     )
     send_all(Switched(events), events, [both, all_three], [(0, 25, 0.0), (1, 25, 10.0)])
     assert times == pytest.approx([2.0, 12.5])
+
+
+@pytest.mark.parametrize("kind", [Switched, Radio])
+def test_a_message_leaves_while_it_is_written(kind):
+    events = Events()
+    times: list[float] = []
+    link = Resource(10.0)
+    connection = Connection([link], 0.25, lambda told: times.append(events.now - 0.25))
+    # Written from 1 to 3: 20 of the 30 bytes have left by then. What is short waits for its end.
+    send_all(kind(events), events, [connection], [(0, 30, 3.0), (0, 5, 9.0)], writing=2.0)
+    assert times == pytest.approx([4.0, 9.0])
+    # The first one's last byte leaves at 22: from then on the second one, written from 21 to 23.
+    send_all(kind(events), events, [connection], [(0, 40, 20.0), (0, 40, 23.0)], writing=2.0)
+    assert times[2:] == pytest.approx([22.0, 26.0])
+
+
+@pytest.mark.parametrize("kind", [Switched, Radio])
+def test_what_others_send_meanwhile_goes_before_what_is_still_written(kind):
+    events = Events()
+    times: list[float] = []
+    link = Resource(10.0)
+    pair = [Connection([link], 0.0, lambda told: times.append(events.now)) for _ in range(2)]
+    # The first one is under way until 4. When the second one is there it has half of what is left.
+    send_all(kind(events), events, pair, [(0, 40, 2.0), (1, 10, 3.0)], writing=2.0)
+    assert times == pytest.approx([5.0, 5.0])
+
+
+def test_a_bucket_that_a_message_meets_while_it_is_written():
+    events = Events()
+    times: list[float] = []
+    link = Resource(10.0, None, 20.0)
+    connection = Connection([link], 0.0, lambda told: times.append(events.now))
+    # Full at 1: by 3 it has let pass its 20 bytes and 20 more.
+    send_all(Switched(events), events, [connection], [(0, 50, 3.0), (0, 10, 4.5)], writing=2.0)
+    assert times == pytest.approx([4.0, 5.0])

@@ -44,10 +44,11 @@ def script(
     source: str = "a",
     cpu: float = 0.0,
     request: float = 0.0,
+    writing: float = 0.0,
 ) -> Script:
     """``steps``: by device, (seconds, message that is sent or -1). ``messages``: (sender, receiver,
     bytes, the receiver's step that reads it); ``@`` is the coordinator. ``cpu``: seconds of either
-    end of a message."""
+    end of a message; ``writing``: in which share of a step that sends it is written."""
     devices = list(steps)
     places = {device: place for place, device in enumerate(devices)} | {"@": -1}
     awaits = {device: [0] * len(steps[device]) for device in devices}
@@ -61,6 +62,7 @@ def script(
                 device,
                 tuple(seconds + (cpu if sent >= 0 else 0.0) for seconds, sent in steps[device]),
                 tuple(sent for _, sent in steps[device]),
+                tuple(writing if sent >= 0 else 0.0 for _, sent in steps[device]),
                 tuple(awaits[device]),
                 tuple(f"stage {number}" for number in range(len(steps[device]))),
             )
@@ -72,7 +74,9 @@ def script(
         receiving=tuple(cpu for _ in messages),
         read_by=tuple(-1 if receiver == "@" else step for _, receiver, _, step in messages),
         numbers=tuple(range(len(messages))),
-        scatter=tuple((n, cpu) for n, message in enumerate(messages) if message[0] == "@"),
+        scatter=tuple(
+            (number, cpu, writing) for number, message in enumerate(messages) if message[0] == "@"
+        ),
         expected=sum(receiver == "@" for _, receiver, _, _ in messages),
         begins=request / 2,
         ends=request / 2,

@@ -307,9 +307,11 @@ class _Space:
     def _moving(self, sender: str, receiver: str, nbytes: int) -> float:
         """Seconds that bytes take at least from the end of one tile to the beginning of another."""
         path = self._costs.path(sender, receiver)
+        sending, receiving = self._costs.sending(sender), self._costs.receiving(receiver)
         # Rates that vary, or buckets that are full, may carry them sooner than the link's rate.
         travelling = nbytes / path.bandwidth if self._is_steady else 0.0
-        return sum(self._ends(sender, receiver, nbytes)) + path.latency + travelling
+        leaving = max(travelling, sending.per_byte * nbytes)  # Bytes leave while they are written.
+        return sending.fixed + leaving + path.latency + receiving.seconds(nbytes)
 
     def _ends(self, sender: str, receiver: str, nbytes: int) -> tuple[float, float]:
         """Seconds of CPU of a message's ends."""

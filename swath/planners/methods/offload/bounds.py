@@ -27,13 +27,15 @@ _MOST_WEIGHTED = 6
 class Least:
     """What paths take at least, whatever their order and wherever others are cut, by row and path.
 
-    Seconds of the source (``local``), of their link (``uplink``), of their server (``remote``);
-    what neighbours need too is counted once. Of a path that is sent last: until it is ``there``,
-    ``served``, and ``back`` with who computes the rest. The server they go ``to`` (-1: none), and
+    Seconds of the source (``local``; the last of them ``writing`` what leaves meanwhile), of their
+    link (``uplink``), of their server (``remote``); what neighbours need too is counted once. Of a
+    path that is sent last: until it is ``there`` after it was written, ``served``, and ``back``
+    with who computes the rest. The server they go ``to`` (-1: none), and
     whether the source has begun them (``is_begun``).
     """
 
     local: np.ndarray
+    writing: np.ndarray
     uplink: np.ndarray
     remote: np.ndarray
     there: np.ndarray
@@ -71,20 +73,32 @@ def least_of(timing: Timing, ways: Ways) -> Least:
     whole = loads.whole.take(places.at)
     nbytes = loads.sent(loads.carried, places)
     alone = loads.received(loads.alone, places)
-    sending = np.where(places.is_raw, 0.0, nbytes) * parties.sending.per_byte[SOURCE]
+    written = parties.sending.per_byte
+    writing = np.where(places.is_raw, 0.0, nbytes) * written[SOURCE]
     served = loads.remote(parties, places) + np.where(
         returns, parties.sending.seconds(to, whole), 0.0
     )
     return Least(
-        loads.local(places) + sending,
+        loads.local(places) + writing,
+        writing,
         nbytes / parties.uplinks[to],
         served + parties.receiving.per_byte[to] * nbytes,
-        np.where(to >= 0, alone / parties.uplinks[to], 0.0),
+        np.where(to >= 0, alone * _longer(parties.uplinks[to], written[SOURCE]), 0.0),
         served,
-        np.where(returns, whole / parties.rates[to, rest] + parties.latency[to, rest], 0.0),
+        np.where(
+            returns,
+            whole * _longer(parties.rates[to, rest], written[to]) + parties.latency[to, rest],
+            0.0,
+        ),
         to,
         places.is_begun,
     )
+
+
+def _longer(rate: np.ndarray, written: np.ndarray) -> np.ndarray:
+    """Seconds that a byte leaves after it was written, at so many bytes/s, where writing one takes
+    so many seconds."""
+    return np.asarray(np.maximum(1 / rate - written, 0.0))
 
 
 def besides(timing: Timing, ways: Ways) -> np.ndarray:
@@ -108,7 +122,7 @@ def bounds_of(least: Least, servers: int) -> np.ndarray:
     """Seconds that ways take at least, by row, besides what is before and behind all paths: until
     the last path has left the source, a link and a server, the first one having come there."""
     # By path and row: so NumPy takes the least, and adds up, row beside row.
-    local, uplink, remote, there, served, back, to, is_begun = (
+    local, writing, uplink, remote, there, served, back, to, is_begun = (
         np.ascontiguousarray(getattr(least, each.name).T) for each in fields(least)
     )
     ends = served + back
@@ -117,8 +131,8 @@ def bounds_of(least: Least, servers: int) -> np.ndarray:
     for server in range(servers):
         is_there = to == server
         far = np.where(is_there, 0.0, np.inf)
-        on_link = (far + local).min(0) + (uplink * is_there).sum(0) + (far + ends).min(0)
-        arrives = (far + local + uplink).min(0)
+        on_link = (far + local - writing).min(0) + (uplink * is_there).sum(0) + (far + ends).min(0)
+        arrives = (far + local + np.maximum(uplink - writing, 0.0)).min(0)
         on_server = arrives + (remote * is_there).sum(0) + (far + back).min(0)
         later = np.where(is_there.any(0), np.maximum(on_link, on_server), 0.0)
         bound = np.maximum(bound, later)

@@ -32,6 +32,10 @@ class Messages:
     def seconds(self, party: np.ndarray | int, nbytes: np.ndarray) -> np.ndarray:
         return np.asarray(self.fixed[party] + self.per_byte[party] * nbytes)
 
+    def writing(self, party: np.ndarray | int, nbytes: np.ndarray) -> np.ndarray:
+        """Those of them, the last, in which a sender writes the bytes: they leave meanwhile."""
+        return np.asarray(self.per_byte[party] * nbytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Parties:

@@ -30,10 +30,17 @@ def computed_rest(
     """When the coordinator has the result. ``rest``: seconds by party and block."""
     who = ways.rest
     there = there + parties.tile[who] + rest[who, ways.block]
-    there += parties.sending.seconds(who, np.asarray(result))
-    there += result / parties.rates[who, SOURCE] + parties.latency[who, SOURCE]
+    there += _over_idle_link(parties, who, result) + parties.latency[who, SOURCE]
     taken = parties.receiving.seconds(SOURCE, np.asarray(result))
     return np.asarray(there + taken + parties.request)
+
+
+def _over_idle_link(parties: Parties, who: np.ndarray, result: int) -> np.ndarray:
+    """Seconds that the result takes to leave over an idle link, by who has it: it is written
+    meanwhile."""
+    sending = parties.sending.seconds(who, np.asarray(result))
+    on_link = parties.sending.fixed[who] + result / parties.rates[who, SOURCE]
+    return np.asarray(np.maximum(sending, on_link))
 
 
 def gathered(

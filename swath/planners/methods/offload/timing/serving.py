@@ -25,9 +25,11 @@ def arrivals(parties: Parties, turns: Turns, handed: HandedOut, computed: np.nda
         np.full(rows, parties.out), parties.is_radio,
     )  # fmt: skip
     pictures = np.broadcast_to(np.arange(servers), (rows, servers))
+    nbytes = np.concatenate([handed.nbytes[:, :SOURCE], turns.carried], axis=1)
     ends = leaving(
         np.concatenate([handed.leaves[:, :SOURCE], computed], axis=1),
-        np.concatenate([handed.nbytes[:, :SOURCE], turns.carried], axis=1),
+        nbytes,
+        parties.sending.writing(SOURCE, nbytes),
         np.concatenate([pictures, servers + to], axis=1),
         lines,
     )
@@ -69,5 +71,6 @@ def come_back(parties: Parties, turns: Turns, ways: Ways, done: np.ndarray) -> n
         parties.rates[:SOURCE, rest].T, np.arange(parties.servers), parties.into[rest],
         parties.is_radio,
     )  # fmt: skip
-    ends = leaving(done, np.where(turns.returns, turns.whole, 0.0), to, lines)
+    nbytes = np.where(turns.returns, turns.whole, 0.0)
+    ends = leaving(done, nbytes, parties.sending.writing(to, nbytes), to, lines)
     return np.asarray(ends + parties.latency[to, rest[:, None]])
