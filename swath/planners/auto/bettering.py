@@ -184,6 +184,12 @@ def _changes(judge: Judge, candidate: Candidate, splits: Sequence[Split]) -> Ite
     for place, segment in enumerate(segments):
         for split in _moved_shares(segment.split, 0.03):
             yield put(place, place + 1, replace(segment, split=split))
+    for place, segment in enumerate(segments):
+        if len(segment.split.devices) == 2:
+            # Who is served first can do more: neither change alone may be any better.
+            for swapped in _swapped(segment.split):
+                for split in _moved_shares(swapped, 0.1):
+                    yield put(place, place + 1, replace(segment, split=split))
     if len(judge.plan(candidate).devices_used) > 2:
         leader = judge.problem.costs.cluster.source if candidate.leader is None else None
         if leader is None or leader in judge.plan(candidate).devices_used:
