@@ -62,6 +62,10 @@ TIMEOUT = 60.0
 LOOK_EVERY = 1.0
 """Seconds between two looks at the machine's pace during what takes long."""
 
+LOOK_LONG = 0.2
+"""Seconds of a look right before and after a figure. On a machine that shares its cores with
+strangers looks of 0.02 s scatter by a tenth, those of a profile too, but it takes hundreds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -247,11 +251,11 @@ class LabCluster:
         for setting in settings:
             what, more = ("plain_runs", ()) if setting == "engine" else ("requests", (TIMEOUT,))
             state = self._rationed() if setting == "rationed" else self._assigned()
-            paces = [self._remote.call("pace")]
+            paces = [self._pace()]
             with state, self._at(self.cluster.source):
                 self._remote.call(what, WARM_SECONDS, *more)
                 block: Block = self._remote.call(what, SPAN, *more)
-            paces.append(self._remote.call("pace"))
+            paces.append(self._pace())
             found.append(block.mean / self._slowdown(statistics.fmean(paces)))
         return found
 
@@ -283,6 +287,11 @@ class LabCluster:
     def _slowdown(self, pace: float) -> float:
         assert self._profiled_at is not None, "a profile of a lab says its pace"
         return pace / self._profiled_at
+
+    def _pace(self) -> float:
+        """The machine's, now, as in `Figure`."""
+        found: float = self._remote.call("pace", LOOK_LONG)
+        return found
 
     @contextlib.contextmanager
     def paced(self) -> Iterator[list[float]]:
@@ -408,14 +417,14 @@ class LabCluster:
         return replace(figure, stolen=stolen)
 
     def _figure(self, timeout: float) -> Figure:
-        paces = [self._remote.call("pace")]  # At full speed, as it was when this was profiled.
+        paces = [self._pace()]  # At full speed, as it was when this was profiled.
         with self._at(self.cluster.source):
             self._remote.call("requests", WARM_SECONDS, timeout)
             before = self._used()
             block: Block = self._remote.call("requests", self._span, timeout)
             count = len(block.seconds)
             cpu = {name: (used - before[name]) / count for name, used in self._used().items()}
-        paces.append(self._remote.call("pace"))
+        paces.append(self._pace())
         return Figure(block.mean, count, cpu, sum(paces) / len(paces), 0.0)
 
     def _single_figure(self) -> float:

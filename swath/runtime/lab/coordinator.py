@@ -120,11 +120,11 @@ class LabCoordinator:
         """What a method of what is kept returns, which is told how to report."""
         return getattr(self._kept, name)(*arguments, report=self._report)
 
-    def pace(self) -> float:
-        """Seconds of `Pace`, now."""
+    def pace(self, span: float) -> float:
+        """Seconds of `Pace`, now, looked at for so many seconds."""
         if self._paced is None:
             self._paced = Pace()
-        return self._paced.seconds()
+        return self._paced.seconds(span)
 
     def requests(self, span: float, timeout: float) -> Block:
         """Requests that take at least ``span`` seconds together."""

@@ -29,6 +29,6 @@ class Pace:
         tile = whole_tile(layers.graph())
         self._whole = Timed(tile.model.model, **tile.shapes, threads=1).whole()
 
-    def seconds(self) -> float:
-        """Of CPU that it takes now."""
-        return self._whole.typical(SECONDS)
+    def seconds(self, span: float = SECONDS) -> float:
+        """Of CPU that it takes now, looked at for so many seconds."""
+        return self._whole.typical(span)
