@@ -22,7 +22,8 @@ from swath.cli import app
 
 SWATH = str(Path(sys.executable).with_name("swath"))
 MARK = "SWATH_TEST_MARK"
-TIMEOUT = 120
+TIMEOUT = 300
+"""Seconds after which a command hangs: training takes two minutes where others want the machine."""
 GRACE = 5.0
 
 
