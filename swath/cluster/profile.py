@@ -35,7 +35,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class MessageSample:
-    """CPU seconds that one end of messages of this size took; ``side``: send or receive."""
+    """CPU seconds that one end of messages of this size took; ``side``: send or receive, to or from
+    another device, and send-within or receive-within, between two processes of this one."""
 
     side: str
     nbytes: int

@@ -94,12 +94,13 @@ class Costs:
     cluster: Cluster
     overhead: float = TILE_OVERHEAD
 
-    def sending(self, device: str) -> MessageCost:
-        """What a message costs its sender's CPU."""
+    def sending(self, device: str, receiver: str | None = None) -> MessageCost:
+        """What a message costs its sender's CPU. ``receiver``: the device that it goes to; the same
+        one: from its coordinator to its worker or back; None: any other."""
         return self._message(device)
 
-    def receiving(self, device: str) -> MessageCost:
-        """What a message costs its receiver's CPU."""
+    def receiving(self, device: str, sender: str | None = None) -> MessageCost:
+        """What a message costs its receiver's CPU; ``sender`` likewise."""
         return self._message(device)
 
     def _message(self, device: str) -> MessageCost:

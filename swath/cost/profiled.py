@@ -24,8 +24,8 @@ from swath.graph.geometry import TileGeometry
 from swath.graph.graph import Graph
 from swath.ops import Demand, Region
 
-SEND = "send"
-RECEIVE = "receive"
+SEND, RECEIVE = "send", "receive"
+SEND_WITHIN, RECEIVE_WITHIN = "send-within", "receive-within"
 
 _TYPICAL = ((64, 56), (128, 28), (256, 14))
 """Channels and side of the 3 x 3 convolutions that a device's speed is told by."""
@@ -47,6 +47,10 @@ class ProfiledDevice:
         self.speed = _speed(self.curves)
         self.sending = self._message(profile, SEND)
         self.receiving = self._message(profile, RECEIVE)
+        # Memory that both ends share takes a fraction of what a network takes of the CPU. Whoever
+        # was profiled from elsewhere has no figures of it.
+        self.sending_within = self._message(profile, SEND_WITHIN) or self.sending
+        self.receiving_within = self._message(profile, RECEIVE_WITHIN) or self.receiving
 
     def _message(self, profile: DeviceProfile, side: str) -> MessageCost | None:
         found = message_cost([sample for sample in profile.messages if sample.side == side])
@@ -66,13 +70,15 @@ class ProfiledCosts(Costs):
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     coolings: Mapping[str, Cooling] = field(default_factory=dict)
 
-    def sending(self, device: str) -> MessageCost:
+    def sending(self, device: str, receiver: str | None = None) -> MessageCost:
         known = self.profiled.get(device)
-        return (known and known.sending) or super().sending(device)
+        found = known and (known.sending_within if receiver == device else known.sending)
+        return found or super().sending(device, receiver)
 
-    def receiving(self, device: str) -> MessageCost:
+    def receiving(self, device: str, sender: str | None = None) -> MessageCost:
         known = self.profiled.get(device)
-        return (known and known.receiving) or super().receiving(device)
+        found = known and (known.receiving_within if sender == device else known.receiving)
+        return found or super().receiving(device, sender)
 
     def copy(self, device: str, nbytes: int) -> float:
         known = self.profiled.get(device)

@@ -112,6 +112,10 @@ class Fabric(Protocol):
         """Make ready to send to a member; raises FabricError where it cannot be reached."""
         ...
 
+    def is_near(self, name: str) -> bool:
+        """Whether messages to a member that was reached stay within this machine."""
+        ...
+
     def send(self, receiver: str, frame: Frame, parts: Sequence[Buffer] = ()) -> None:
         """Send a message made of ``parts``, of ``frame.nbytes`` bytes together.
 

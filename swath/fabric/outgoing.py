@@ -44,6 +44,11 @@ class Outgoing:
         """Whether nothing can be sent any more."""
         return self._broken is not None
 
+    @property
+    def has_ring(self) -> bool:
+        """Whether the receiver is on this machine, and shares memory with us."""
+        return self._ring is not None
+
     def send(self, frame: Frame, parts: Sequence[Buffer]) -> None:
         """Send a message; raises FabricError where the connection is broken."""
         place = 0

@@ -150,6 +150,11 @@ class Streams:
             "let it listen on an address that the others can connect to (--listen)"
         )
 
+    def is_near(self, name: str) -> bool:
+        """Whether what is large goes to this member through memory that both share."""
+        known = self._outgoing.get(name)
+        return known is not None and known.has_ring
+
     def send(self, receiver: str, frame: Frame, parts: Sequence[Buffer]) -> None:
         outgoing = self._outgoing.get(receiver)
         if outgoing is None:

@@ -144,6 +144,9 @@ class ZenohFabric:
     def reach(self, address: Address) -> None:
         self._streams.reach(address)
 
+    def is_near(self, name: str) -> bool:
+        return self._streams.is_near(name)
+
     def send(self, receiver: str, frame: Frame, parts: Sequence[Buffer] = ()) -> None:
         self._streams.send(receiver, frame, parts)
 

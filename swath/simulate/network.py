@@ -31,12 +31,13 @@ class Resource:
     """Something that carries ``capacity`` bytes/s in all: a port, or one direction of a link.
 
     ``rates``: how the capacity varies while somebody uses it; None: it does not. ``limited``: the
-    connections under way whose bottleneck it is, all at the rate ``level``; ``others``: those that
-    cross it, and have theirs elsewhere. ``spare``: what is left of it, or less, where it limits
-    nobody. ``first``: when the first of those whom it limits ends; ``wakes_at``: when that is
-    looked after next, no later than then. ``burst``: bytes that it carries at once after a pause,
-    as a token bucket does; ``free_at``: when what it was given so far would be through at its full
-    rate. ``idle_since``: when it last carried something, where nothing is under way.
+    connections under way whose bottleneck it is, all at the rate ``level``, and what else they
+    cross; ``others``: those that cross it, and have theirs elsewhere. ``spare``: what is left of
+    it, or less, where it limits nobody. ``first``: when the first of those whom it limits ends;
+    ``wakes_at``: when that is looked after next, no later than then. ``burst``: bytes that it
+    carries at once after a pause, as a token bucket does; ``free_at``: when what it was given so
+    far would be through at its full rate. ``idle_since``: when it last carried something, where
+    nothing is under way.
     """
 
     __slots__ = (
@@ -51,7 +52,7 @@ class Resource:
         self.idle_since = -math.inf
         self.rates = rates
         self.level = math.inf
-        self.limited: dict[Connection, None] = {}
+        self.limited: dict[Connection, tuple[Resource, ...]] = {}
         self.others: dict[Connection, None] = {}
         self.spare = capacity
         self.first = math.inf
@@ -64,20 +65,25 @@ class Connection:
     """From one party to another: a queue whose first message is under way.
 
     ``resources`` are what it crosses: none where no network is between; on a radio channel its own
-    link alone. ``arrive`` is called with what was sent, ``latency`` seconds after its last byte.
+    link alone. ``besides``: by each of them, the others. ``arrive`` is called with what was sent,
+    ``latency`` seconds after its last byte.
     ``cargo``: what it is to be told of the first message; None: there is none. ``left``: bytes of
     the first message when it got under way; ``ends``: when its last byte leaves if nothing changes.
     """
 
     __slots__ = (
-        "arrive", "bottleneck", "bursts", "cargo", "ends", "latency", "left", "rate", "resources",
-        "waiting",
+        "arrive", "besides", "bottleneck", "bursts", "cargo", "ends", "latency", "left", "rate",
+        "resources", "waiting",
     )  # fmt: skip
 
     bottleneck: Resource
 
     def __init__(self, resources: Sequence[Resource], latency: float, arrive: Action) -> None:
         self.resources = tuple(resources)
+        self.besides = {
+            resource: tuple(other for other in resources if other is not resource)
+            for resource in resources
+        }
         self.bursts = bool(resources) and all(resource.burst for resource in resources)
         self.latency = latency
         self.arrive = arrive
@@ -113,7 +119,7 @@ class Network(ABC):
             if left > NOISE * nbytes:
                 connection.cargo = told
                 connection.left = left
-                self._join(connection)
+                self._join(connection, rate)
                 return
         events.at(events.now + connection.latency, connection.arrive, told)
 
@@ -161,11 +167,11 @@ class Network(ABC):
     @abstractmethod
     def _claim(self, connection: Connection, since: float) -> tuple[float, float]:
         """(seconds since then for which everything was idle that a connection crosses: they are
-        that connection's now, and none where others have messages under way; its rate alone)."""
+        that connection's now; its rate alone). Where others have messages under way, both are 0."""
 
     @abstractmethod
-    def _join(self, connection: Connection) -> None:
-        """The first message of an empty queue gets under way."""
+    def _join(self, connection: Connection, alone: float) -> None:
+        """The first message of an empty queue gets under way; ``alone``: its rate, if it is."""
 
     @abstractmethod
     def _change(self, resource: Resource, before: float) -> None:
@@ -202,23 +208,37 @@ class Switched(Network):
                 self._watch(resource)
             if resource.capacity < rate:
                 rate = resource.capacity
+                connection.bottleneck = resource
         now = self._events.now
         for resource in connection.resources:
             resource.idle_since = now
         return now - since, rate
 
-    def _join(self, connection: Connection) -> None:
-        is_alone = True
+    def _join(self, connection: Connection, alone: float) -> None:
+        if alone:
+            bottleneck = connection.bottleneck
+            bottleneck.level = alone
+            bottleneck.spare = 0.0
+            bottleneck.limited[connection] = besides = connection.besides[bottleneck]
+            for resource in besides:
+                resource.others[connection] = None
+                resource.spare = resource.capacity - alone
+            connection.rate = alone
+            connection.ends = ends = self._events.now + connection.left / alone
+            self._expect(bottleneck, ends)
+            return
         rate = math.inf
         for resource in connection.resources:
             if resource.rates is not None:
                 self._watch(resource)
-            share = resource.capacity
-            if resource.limited or resource.others:
-                is_alone = False
-                share /= len(resource.limited) + 1
+            # About what there is for one more: the nearer, the less is left to settle.
+            if resource.limited:
+                count = len(resource.limited)
+                share = resource.level * count / (count + 1)
+            elif resource.others:
+                share = resource.spare
             else:
-                resource.spare = share
+                share = resource.spare = resource.capacity
             if share < rate:
                 rate = share
                 connection.bottleneck = resource
@@ -226,39 +246,32 @@ class Switched(Network):
         if not bottleneck.limited:
             bottleneck.level = rate
             bottleneck.spare = 0.0
-        bottleneck.limited[connection] = None
-        if not is_alone:
-            self._unsettle(bottleneck)
-        for resource in connection.resources:
-            if resource is not bottleneck:
-                resource.others[connection] = None
-                if not resource.limited:
-                    resource.spare -= bottleneck.level
-                    if resource.spare >= 0.0:
-                        continue
-                self._unsettle(resource)
-        if is_alone:
-            connection.rate = rate
-            connection.ends = ends = self._events.now + connection.left / rate
-            self._expect(bottleneck, ends)
-        else:
-            connection.rate = 0.0
+        bottleneck.limited[connection] = besides = connection.besides[bottleneck]
+        self._unsettle(bottleneck)
+        for resource in besides:
+            resource.others[connection] = None
+            if not resource.limited:
+                resource.spare -= bottleneck.level
+                if resource.spare >= 0.0:
+                    continue
+            self._unsettle(resource)
+        connection.rate = 0.0
 
     def _leave(self, connection: Connection) -> None:
         # Who is limited elsewhere has nothing of what becomes free.
         now = self._events.now
         bottleneck = connection.bottleneck
-        del bottleneck.limited[connection]
+        bottleneck.idle_since = now
+        besides = bottleneck.limited.pop(connection)
         if bottleneck.limited:
             self._unsettle(bottleneck)
-        for resource in connection.resources:
+        for resource in besides:
             resource.idle_since = now
-            if resource is not bottleneck:
-                del resource.others[connection]
-                if resource.limited:
-                    self._unsettle(resource)
-                else:
-                    resource.spare += bottleneck.level
+            del resource.others[connection]
+            if resource.limited:
+                self._unsettle(resource)
+            else:
+                resource.spare += bottleneck.level
 
     def _unsettle(self, resource: Resource) -> None:
         if not resource.is_unsettled:
@@ -353,8 +366,8 @@ class Switched(Network):
             if level > before * _ABOVE or before > level * _ABOVE:
                 resource.level = level
                 rise = level - before
-                for flow in limited:
-                    for other in flow.resources:
+                for besides in limited.values():
+                    for other in besides:
                         if not other.is_unsettled:
                             # Where nobody is limited, nobody waits for what becomes free.
                             if not other.limited:
@@ -378,9 +391,10 @@ class Switched(Network):
             bottleneck = flow.bottleneck
             left += bottleneck.level
             del bottleneck.limited[flow], others[flow]
-            bottleneck.others[flow] = limited[flow] = None
+            bottleneck.others[flow] = None
+            limited[flow] = besides = flow.besides[resource]
             flow.bottleneck = resource
-            for crossed in flow.resources:
+            for crossed in besides:
                 if not crossed.limited:
                     crossed.spare += bottleneck.level - resource.level
                 elif not crossed.is_unsettled:

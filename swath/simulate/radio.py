@@ -38,11 +38,11 @@ class Radio(Network):
         self._since = now
         return idle, link.capacity
 
-    def _join(self, connection: Connection) -> None:
+    def _join(self, connection: Connection, alone: float) -> None:
         self._advance()
         (link,) = connection.resources
         self._watch(link)
-        link.limited[connection] = None
+        link.limited[connection] = ()
         self._count += 1
         self._push(connection, connection.left / link.capacity)
 

@@ -106,11 +106,11 @@ def make_script(plan: Plan, programs: Programs, costs: Costs) -> Script:
     begun = [device for device, program in programs.by_device.items() if not program.incoming]
     firsts = _first_readers(programs)
     starting = range(len(messages), len(messages) + len(begun))
-    sending = costs.sending(plan.source)
     return Script(
         source=plan.source,
         parts=tuple(
-            _part(program, index, seconds, costs) for program in programs.by_device.values()
+            _part(plan.source, program, index, seconds, costs)
+            for program in programs.by_device.values()
         ),
         nbytes=(*(message.nbytes for message in messages), *(0 for _ in begun)),
         senders=(*(places[message.sender] for message in messages), *(-1 for _ in begun)),
@@ -120,16 +120,26 @@ def make_script(plan: Plan, programs: Programs, costs: Costs) -> Script:
         ),
         receiving=(
             *(_receiving(message, plan, costs) for message in messages),
-            *(costs.receiving(device).seconds(0) for device in begun),
+            *(costs.receiving(device, plan.source).seconds(0) for device in begun),
         ),
         read_by=(*(firsts.get(message.number, -1) for message in messages), *(0 for _ in begun)),
         numbers=(*(message.number for message in messages), *(None for _ in begun)),
         scatter=(
             *(
-                (index[number], *_sent(sending, nbytes, costs.copy(plan.source, copied)))
-                for number, nbytes, copied in _scattered(programs)
+                (
+                    index[message.number],
+                    *_sent(
+                        costs.sending(plan.source, message.receiver),
+                        message.nbytes,
+                        costs.copy(plan.source, copied),
+                    ),
+                )
+                for message, copied in _scattered(programs)
             ),
-            *((place, *_sent(sending, 0, 0.0)) for place in starting),
+            *(
+                (place, *_sent(costs.sending(plan.source, device), 0, 0.0))
+                for place, device in zip(starting, begun, strict=True)
+            ),
         ),
         expected=len(programs.expected),
         begins=costs.request(plan.source) / 2,
@@ -147,10 +157,11 @@ def tile_seconds(plan: Plan, costs: Costs) -> tuple[float, ...]:
     )
 
 
-def _part(program: Program, index: Mapping[int, int], tiles: Sequence[float], costs: Costs) -> Part:
+def _part(
+    source: str, program: Program, index: Mapping[int, int], tiles: Sequence[float], costs: Costs
+) -> Part:
     device = program.device
     inside = layout(program).inside
-    sending = costs.sending(device)
     fresh = costs.cooling(device).fresh
     seconds, sends, writing, stages = [], [], [], []
     for place, step in enumerate(program.steps):
@@ -168,6 +179,7 @@ def _part(program: Program, index: Mapping[int, int], tiles: Sequence[float], co
                 for piece, box in zip(step.pieces, message.boxes, strict=True)
                 if contiguous_offset(piece.region, piece.held, box.order) is None
             )
+            sending = costs.sending(device, _on(message.receiver, source))
             spent, share = _sent(sending, message.nbytes, costs.copy(device, copied))
             seconds.append(spent)
             writing.append(share)
@@ -222,12 +234,17 @@ def _first_readers(programs: Programs) -> dict[int, int]:
 
 
 def _receiving(message: Message, plan: Plan, costs: Costs) -> float:
-    device = plan.source if message.receiver == COORDINATOR else message.receiver
-    return costs.receiving(device).seconds(message.nbytes)
+    sender, receiver = (_on(end, plan.source) for end in (message.sender, message.receiver))
+    return costs.receiving(receiver, sender).seconds(message.nbytes)
 
 
-def _scattered(programs: Programs) -> list[tuple[int, int, int]]:
-    """(number, bytes, bytes copied before) of what the coordinator sends."""
+def _on(party: str, source: str) -> str:
+    """The device that a message's end is on."""
+    return source if party == COORDINATOR else party
+
+
+def _scattered(programs: Programs) -> list[tuple[Message, int]]:
+    """(message, bytes copied before) of what the coordinator sends."""
     coordinator = programs.coordinator
     found = []
     for step in coordinator.steps:
@@ -238,7 +255,7 @@ def _scattered(programs: Programs) -> list[tuple[int, int, int]]:
             for piece, box in zip(step.pieces, message.boxes, strict=True)
             if contiguous_runs(piece.region, piece.held) is None
         )
-        found.append((step.message, message.nbytes, copied))
+        found.append((message, copied))
     return found
 
 

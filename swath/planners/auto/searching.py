@@ -165,10 +165,18 @@ class _Devices:
         self.source_latency = np.array([0.0 if p is None else p.latency for p in from_source])
         self.is_elsewhere = np.array([name != cluster.source for name in names])
         pace = slowdown(costs, cluster.source)
-        sends, takes = costs.sending(cluster.source), costs.receiving(cluster.source)
-        self.hand_fixed, self.hand_byte = pace * sends.fixed, pace * sends.per_byte
-        self.take_fixed, self.take_byte = pace * takes.fixed, pace * takes.per_byte
-        self.request = pace * costs.request(cluster.source)
+        # The source's own part and result take no network.
+        source = cluster.source
+        hands = [costs.sending(source, name) for name in names]
+        takes = [costs.receiving(source, name) for name in names]
+        homes = [costs.sending(name, source) for name in names]
+        self.hand_fixed = np.array([cost.fixed for cost in hands]) * pace
+        self.hand_byte = np.array([cost.per_byte for cost in hands]) * pace
+        self.take_fixed = np.array([cost.fixed for cost in takes]) * pace
+        self.take_byte = np.array([cost.per_byte for cost in takes]) * pace
+        self.home_fixed = np.array([cost.fixed for cost in homes]) * self.slowdown
+        self.home_byte = np.array([cost.per_byte for cost in homes]) * self.slowdown
+        self.request = pace * costs.request(source)
 
 
 class Search:
@@ -410,7 +418,7 @@ class Search:
                 sizes = strips.held(name).sizes
                 nbytes = sizes / strips.extents(name) * self._graph.tensors[name].nbytes
                 one = nbytes * devices.source_byte + (sizes > 0) * devices.source_latency
-                spent = (sizes > 0) * devices.send_fixed + nbytes * devices.send_byte
+                spent = (sizes > 0) * devices.home_fixed + nbytes * devices.home_byte
                 taken = (sizes > 0) * devices.take_fixed + nbytes * devices.take_byte
                 total += (one + spent).max(1) + taken.sum(1)
         return total

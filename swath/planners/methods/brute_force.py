@@ -307,7 +307,8 @@ class _Space:
     def _moving(self, sender: str, receiver: str, nbytes: int) -> float:
         """Seconds that bytes take at least from the end of one tile to the beginning of another."""
         path = self._costs.path(sender, receiver)
-        sending, receiving = self._costs.sending(sender), self._costs.receiving(receiver)
+        sending = self._costs.sending(sender, receiver)
+        receiving = self._costs.receiving(receiver, sender)
         # Rates that vary, or buckets that are full, may carry them sooner than the link's rate.
         travelling = nbytes / path.bandwidth if self._is_steady else 0.0
         leaving = max(travelling, sending.per_byte * nbytes)  # Bytes leave while they are written.
@@ -316,7 +317,8 @@ class _Space:
     def _ends(self, sender: str, receiver: str, nbytes: int) -> tuple[float, float]:
         """Seconds of CPU of a message's ends."""
         costs = self._costs
-        return costs.sending(sender).seconds(nbytes), costs.receiving(receiver).seconds(nbytes)
+        sent, received = costs.sending(sender, receiver), costs.receiving(receiver, sender)
+        return sent.seconds(nbytes), received.seconds(nbytes)
 
     def _least(self, plan: _Begun) -> float:
         """Seconds that a plan takes at least, its outputs brought home."""

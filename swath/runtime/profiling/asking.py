@@ -121,7 +121,8 @@ class Asker:
         ):
             exchange = Exchange(fabric, echoed.version, address, handle)
             trips = trips_of(exchange)
-        return Exchanged(trips, exchange.spent, echoed.spent)
+            is_near = fabric.is_near(answering)
+        return Exchanged(trips, exchange.spent, echoed.spent, is_near)
 
     @contextlib.contextmanager
     def _echoing(self, answering: str, peer: Address) -> Iterator[_Echoed]:
@@ -145,11 +146,13 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """Round trips, and the CPU time of the messages at both ends."""
+    """Round trips, and the CPU time of the messages at both ends. ``is_near``: these are known to
+    be on one machine."""
 
     trips: list[RoundTrips]
     asking: Spent
     answering: Spent
+    is_near: bool = False
 
 
 @dataclass(slots=True)

@@ -7,11 +7,12 @@ the former belongs to the devices' profiles, and whoever predicts adds both up.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 from swath.cluster.profile import LinkProfile, MessageSample
+from swath.cost.profiled import RECEIVE, RECEIVE_WITHIN, SEND, SEND_WITHIN
 from swath.runtime.profiling.asking import Asker, Exchanged, disappearing
 from swath.runtime.profiling.echo import RoundTrips, Spent
 from swath.runtime.profiling.samples import rounded
@@ -22,6 +23,10 @@ FASTEST = 20e9
 SHORTEST = 1e-6
 """Seconds of latency below which nothing is told apart."""
 
+
+BETWEEN = {SEND: SEND, RECEIVE: RECEIVE}
+WITHIN = {SEND: SEND_WITHIN, RECEIVE: RECEIVE_WITHIN}
+"""The sides of a message, between devices and within one, as profiles call them."""
 
 LinkProgress = Callable[[str, int, int], None]
 """(pair, pairs measured, pairs in all)."""
@@ -58,12 +63,21 @@ def link_profiles(asking: str, answering: str, exchanged: Exchanged) -> tuple[Li
     )  # fmt: skip
 
 
-def message_samples(spent: Spent, times: float = 1.0) -> tuple[MessageSample, ...]:
-    """CPU seconds of one end's messages, the median of each size, so many times as long."""
+def message_samples(
+    spent: Spent, times: float = 1.0, names: Mapping[str, str] = BETWEEN
+) -> tuple[MessageSample, ...]:
+    """CPU seconds of one end's messages, the median of each size, so many times as long; ``names``:
+    what its sides are called."""
     return tuple(
-        MessageSample(side, nbytes, rounded(times * statistics.median(spent[side, nbytes])))
+        MessageSample(names[side], nbytes, rounded(times * statistics.median(spent[side, nbytes])))
         for side, nbytes in sorted(spent)
     )
+
+
+def both_ends(exchanged: Exchanged) -> Spent:
+    """CPU seconds of the messages of either end."""
+    one, other = exchanged.asking, exchanged.answering
+    return {key: [*one.get(key, ()), *other.get(key, ())] for key in one.keys() | other.keys()}
 
 
 def _ends(trips: RoundTrips, answering: Spent) -> float:

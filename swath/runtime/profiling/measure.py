@@ -24,7 +24,7 @@ from swath.runtime.coordinator import Coordinator
 from swath.runtime.profiling.asking import Asker, disappearing
 from swath.runtime.profiling.chains import draw_chain
 from swath.runtime.profiling.effort import Effort
-from swath.runtime.profiling.links import measure_links, message_samples
+from swath.runtime.profiling.links import WITHIN, both_ends, measure_links, message_samples
 from swath.runtime.profiling.partial import Partial
 from swath.runtime.profiling.samples import Timing, rounded
 from swath.runtime.profiling.steps import tile_and_request
@@ -156,6 +156,9 @@ def _finish(
         there = asker.exchange(others[0], device, effort.rounds) if others else here
         copy = asker.copy(device)
         faster = samples.pace / asker.pace(device)
+    messages = message_samples(there.answering, faster)
+    if here.is_near:
+        messages += message_samples(both_ends(here), faster, WITHIN)
     model = FCPM().fit(samples.samples)
     profile = DeviceProfile(
         device=device,
@@ -163,7 +166,7 @@ def _finish(
         kind=effort.kind,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         samples=samples.samples,
-        messages=message_samples(there.answering, faster),
+        messages=messages,
         overhead=rounded(tile * faster),
         copy=rounded(copy * faster),
         request=rounded(request * faster),

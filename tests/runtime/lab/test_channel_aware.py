@@ -78,11 +78,12 @@ def test_a_link_that_becomes_slow_and_fast_again_changes_the_plan(monkeypatch):
 
         report, channel = session.run_by_rate(GRAPH, TABLE, rate=rate, repeat=12)
     assert report.bit_exact
-    rates = [each.rate * 8e-6 for each in channel.taken]
-    assert min(rates[2:4]) > 80
-    assert 5 < rates[7] < 9
-    assert rates[11] > 80
+    # How fast the link is where nothing shapes it is the machine's affair: the bands tell apart.
+    assert 2 < channel.taken[7].rate * 8e-6 < 9
     bands = [each.band for each in channel.taken]
-    assert bands[3] == bands[11] == len(TABLE.bands) - 1
-    assert bands[7] < bands[3]
+    fast = len(TABLE.bands) - 1
+    assert TABLE.bands[fast].low * 8e-6 > 9
+    assert bands[2:4] == [fast, fast]
+    assert bands[7] == fast - 1
+    assert bands[11] == fast
     assert channel.changes == 2

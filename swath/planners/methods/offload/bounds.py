@@ -104,9 +104,10 @@ def _longer(rate: np.ndarray, written: np.ndarray) -> np.ndarray:
 def besides(timing: Timing, ways: Ways) -> np.ndarray:
     """Seconds before the first and behind the last path, at least, by row."""
     parties, rest = timing.parties, ways.rest
-    begins = parties.request + parties.sending.fixed[SOURCE]
-    ends = parties.receiving.fixed[SOURCE] + parties.request
-    behind = parties.tile[rest] + timing.rest[rest, ways.block] + parties.sending.fixed[rest]
+    begins = parties.request + parties.sending.least
+    ends = parties.receiving.least + parties.request
+    behind = parties.tile[rest] + timing.rest[rest, ways.block]
+    behind += parties.sending.seconds(rest, 0, rest == SOURCE)
     behind += timing.result / parties.rates[rest, SOURCE] + parties.latency[rest, SOURCE]
     is_last = timing.paths.blocks.ends[ways.block] == timing.paths.blocks.last
     return np.asarray(begins + np.where(is_last, 0.0, behind) + ends)

@@ -24,13 +24,26 @@ SOURCE = -1
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """CPU of one end of a message, by party: seconds of each, and of each byte."""
+    """CPU of one end of a message, by party: seconds of each, and of each byte. ``within``: both,
+    of a message between the source's coordinator and its worker."""
 
     fixed: np.ndarray
     per_byte: np.ndarray
+    within: MessageCost
 
-    def seconds(self, party: np.ndarray | int, nbytes: np.ndarray) -> np.ndarray:
-        return np.asarray(self.fixed[party] + self.per_byte[party] * nbytes)
+    def seconds(
+        self,
+        party: np.ndarray | int,
+        nbytes: np.ndarray | int,
+        is_within: np.ndarray | bool = False,
+    ) -> np.ndarray:
+        between = self.fixed[party] + self.per_byte[party] * nbytes
+        return np.where(is_within, self.within.fixed + self.within.per_byte * nbytes, between)
+
+    @property
+    def least(self) -> float:
+        """Seconds of any message of the source."""
+        return min(float(self.fixed[SOURCE]), self.within.fixed)
 
     def writing(self, party: np.ndarray | int, nbytes: np.ndarray) -> np.ndarray:
         """Those of them, the last, in which a sender writes the bytes: they leave meanwhile."""
@@ -137,8 +150,12 @@ def parties_among(problem: Problem, names: Sequence[str]) -> Parties:
         computes=source in names,
         pace=pace,
         tile=tile,
-        sending=_messages([costs.sending(name) for name in everyone], pace),
-        receiving=_messages([costs.receiving(name) for name in everyone], pace),
+        sending=_messages(
+            [costs.sending(name) for name in everyone], costs.sending(source, source), pace
+        ),
+        receiving=_messages(
+            [costs.receiving(name) for name in everyone], costs.receiving(source, source), pace
+        ),
         copy=np.array([costs.copy(name, 1) for name in everyone]) * pace,
         rates=rates,
         latency=latency,
@@ -149,10 +166,12 @@ def parties_among(problem: Problem, names: Sequence[str]) -> Parties:
     )
 
 
-def _messages(found: Sequence[MessageCost], pace: np.ndarray) -> Messages:
+def _messages(found: Sequence[MessageCost], within: MessageCost, pace: np.ndarray) -> Messages:
+    own = float(pace[SOURCE])
     return Messages(
         np.array([cost.fixed for cost in found]) * pace,
         np.array([cost.per_byte for cost in found]) * pace,
+        MessageCost(within.fixed * own, within.per_byte * own),
     )
 
 

@@ -31,15 +31,16 @@ def computed_rest(
     who = ways.rest
     there = there + parties.tile[who] + rest[who, ways.block]
     there += _over_idle_link(parties, who, result) + parties.latency[who, SOURCE]
-    taken = parties.receiving.seconds(SOURCE, np.asarray(result))
+    taken = parties.receiving.seconds(SOURCE, result, who == SOURCE)
     return np.asarray(there + taken + parties.request)
 
 
 def _over_idle_link(parties: Parties, who: np.ndarray, result: int) -> np.ndarray:
     """Seconds that the result takes to leave over an idle link, by who has it: it is written
     meanwhile."""
-    sending = parties.sending.seconds(who, np.asarray(result))
-    on_link = parties.sending.fixed[who] + result / parties.rates[who, SOURCE]
+    sending = parties.sending.seconds(who, result, who == SOURCE)
+    begins = parties.sending.seconds(who, 0, who == SOURCE)
+    on_link = begins + result / parties.rates[who, SOURCE]
     return np.asarray(np.maximum(sending, on_link))
 
 
@@ -47,7 +48,7 @@ def gathered(
     parties: Parties, turns: Turns, ways: Ways, came: np.ndarray, result: int
 ) -> np.ndarray:
     """When the coordinator has the result, every path having made a part of it."""
-    taken = parties.receiving.seconds(SOURCE, turns.whole)
+    taken = parties.receiving.seconds(SOURCE, turns.whole, turns.is_home)
     there = _taken_in(np.zeros(len(came)), came, taken, turns.returns | turns.is_home)
     copied = np.where(ways.paths > 1, result, 0) * parties.copy[SOURCE]
     return np.asarray(there + copied + parties.request)

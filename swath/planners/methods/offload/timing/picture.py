@@ -32,7 +32,8 @@ def hand_out(parties: Parties, turns: Turns) -> HandedOut:
     nbytes = (gets * turns.picture[:, :, None]).sum(1)
     first = np.where(gets, np.arange(count)[:, None], count).min(1)
     copied = (gets * turns.picked_out[:, :, None]).sum(1) * parties.copy[SOURCE]
-    spent = np.where(first < count, parties.sending.seconds(SOURCE, nbytes) + copied, 0.0)
+    is_own = np.arange(len(parties.names)) == SOURCE % len(parties.names)
+    spent = np.where(first < count, parties.sending.seconds(SOURCE, nbytes, is_own) + copied, 0.0)
     is_before = first[:, None, :] <= first[:, :, None]
     leaves = parties.request + (spent[:, None, :] * is_before).sum(2)
     return HandedOut(leaves, nbytes, first, parties.request + spent.sum(1))
@@ -41,5 +42,5 @@ def hand_out(parties: Parties, turns: Turns) -> HandedOut:
 def source_begins(parties: Parties, handed: HandedOut) -> np.ndarray:
     """When the source's worker has its part of the picture, if it needs one, by row."""
     there = np.maximum(handed.leaves[:, SOURCE] + LOOPBACK.latency, handed.over)
-    taken = parties.receiving.seconds(SOURCE, handed.nbytes[:, SOURCE])
+    taken = parties.receiving.seconds(SOURCE, handed.nbytes[:, SOURCE], True)
     return np.where(handed.nbytes[:, SOURCE] > 0, there + taken, handed.over)

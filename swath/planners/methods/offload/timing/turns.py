@@ -54,7 +54,7 @@ def turns_of(paths: Paths, loads: Loads, parties: Parties, ways: Ways) -> Turns:
     return Turns(
         places, is_last, is_vain.any(1), is_home, returns,
         _seconds_here(loads, parties, places, sent, shown)
-        + np.where(is_home, parties.sending.seconds(SOURCE, whole), 0.0),
+        + np.where(is_home, parties.sending.seconds(SOURCE, whole, True), 0.0),
         _seconds_there(loads, parties, places, sent, shown)
         + np.where(returns, parties.sending.seconds(places.server, whole), 0.0),
         sent.carried, shown.carried, shown.parts, whole,
