@@ -77,6 +77,22 @@ def test_a_profiled_device_is_asked_its_profile(costs: Costs) -> None:
     assert (receiving.fixed, receiving.per_byte) == pytest.approx((70e-6, 5e-10), rel=0.01)
 
 
+def test_messages_within_a_device_are_known_where_they_were_measured(costs: Costs) -> None:
+    within = tuple(
+        MessageSample(f"{side}-within", nbytes, 20e-6 + nbytes * 1e-11)
+        for side in ("send", "receive")
+        for nbytes in (1_000, 1_000_000, 4_000_000)
+    )
+    known = costs_for(CLUSTER, {"pi-a": profile(convolutions(20), (*MESSAGES, *within))})
+    for side in ("sending", "receiving"):
+        other, own = (getattr(known, side)("pi-a", end) for end in ("pi-b", "pi-a"))
+        assert other == getattr(known, side)("pi-a") == getattr(costs, side)("pi-a")
+        assert astuple(own) == pytest.approx((20e-6, 1e-11), rel=0.01)
+        # Who was profiled from elsewhere has no figures of it.
+        assert getattr(costs, side)("pi-a", "pi-a") == getattr(costs, side)("pi-a")
+        assert getattr(costs, side)("pi-b", "pi-b") == getattr(costs, side)("pi-b")
+
+
 def test_message_costs_are_robust_and_never_negative() -> None:
     spoilt = [*MESSAGES[:5], MessageSample("send", 50_000, 5e-3)]
     found = message_cost(spoilt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import permutations, product
@@ -14,7 +14,7 @@ import pytest
 import swath
 from swath.cluster import Cluster, Device, Link
 from swath.cluster.cluster import Network
-from swath.cost import nominal_costs
+from swath.cost import Costs, MessageCost, nominal_costs
 from swath.errors import PlanError
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
@@ -57,8 +57,19 @@ def cluster(mbit: float, speeds: tuple[float, ...] = (20.0,), source: float | No
     )  # fmt: skip
 
 
-def setting_of(model: str, described: Cluster, paths: int | None = None) -> Setting:
-    problem = Problem(graph_of(model), nominal_costs(described))
+class Networked(Costs):
+    """A network takes much of the CPU, memory that processes of one device share nothing."""
+
+    def sending(self, device: str, receiver: str | None = None) -> MessageCost:
+        return MessageCost(0.0, 0.0) if receiver == device else MessageCost(2e-3, 3e-8)
+
+    def receiving(self, device: str, sender: str | None = None) -> MessageCost:
+        return MessageCost(0.0, 0.0) if sender == device else MessageCost(1e-3, 1e-8)
+
+
+def setting_of(model: str, described: Cluster, paths: int | None = None,
+               costs: Callable[[Cluster], Costs] = nominal_costs) -> Setting:  # fmt: skip
+    problem = Problem(graph_of(model), costs(described))
     return Setting(problem, paths, [device.name for device in described.workers])
 
 
@@ -107,10 +118,12 @@ def some_ways(setting: Setting, count: int, seed: int) -> Ways:
     return replace(ways, order=order)
 
 
-def off(model: str, place: Cluster) -> list[float]:
+def off(
+    model: str, place: Cluster, costs: Callable[[Cluster], Costs] = nominal_costs
+) -> list[float]:
     """How far what ways are said to take is from what their plans do on virtual time, relative."""
-    setting = setting_of(model, place)
-    problem = Problem(graph_of(model), nominal_costs(place))
+    setting = setting_of(model, place, costs=costs)
+    problem = Problem(graph_of(model), costs(place))
     ways = some_ways(setting, 20, seed=len(place.devices))
     found = []
     for row, said in enumerate(setting.seconds(ways)):
@@ -126,6 +139,11 @@ def off(model: str, place: Cluster) -> list[float]:
 @pytest.mark.parametrize("model", ["alexnet@96x96", "vgg11@64x64"])
 def test_a_way_takes_what_its_plan_does_on_virtual_time(model, place):
     assert max(off(model, PLACES[place])) <= TOLERANCE
+
+
+@pytest.mark.parametrize("place", ["slow", "quick", "weak server"])
+def test_what_stays_on_the_source_takes_no_network(place):
+    assert max(off("alexnet@96x96", PLACES[place], Networked)) <= TOLERANCE
 
 
 def test_ways_in_which_the_source_computes_in_vain_are_never_over():
@@ -189,9 +207,10 @@ def test_what_is_found_takes_what_it_is_said_to(place):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("model", ["alexnet@96x96", "resnet18@64x64"])
-def test_no_way_is_over_before_its_bound(model, place):
+@pytest.mark.parametrize("costs", [nominal_costs, Networked])
+def test_no_way_is_over_before_its_bound(model, place, costs):
     """The planners do not look at what their bounds say is too late."""
-    setting = setting_of(model, PLACES[place])
+    setting = setting_of(model, PLACES[place], costs=costs)
     ways = some_ways(setting, 400, seed=11)
     ends, bounds = setting.seconds(ways), soonest_ends(setting.timing, ways)
     assert np.isfinite(ends).sum() > 300

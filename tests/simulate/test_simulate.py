@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import swath
 from swath.cluster import Cluster, Device, Link, parse_channel
-from swath.cost import Cooling, Costs, Quota, nominal_costs
+from swath.cost import Cooling, Costs, MessageCost, Quota, nominal_costs
 from swath.plan.compile import compile_plan
 from swath.plan.plan import Plan, PlanDevice
 from swath.plan.program import Compute, Programs
@@ -86,6 +86,32 @@ def test_a_real_plan_conserves_work_and_bytes():
         written = costs.sending(plan.source).per_byte * message.nbytes
         wire = 0.0 if local else costs.cluster.default_link.seconds(message.nbytes)
         assert got - sent >= wire - written - 1e-9
+
+
+class Networked(Costs):
+    """Of either end's CPU a message takes 1 s, one within a device 1 ms."""
+
+    def sending(self, device: str, receiver: str | None = None) -> MessageCost:
+        return MessageCost(1e-3 if receiver == device else 1.0, 0.0)
+
+    def receiving(self, device: str, sender: str | None = None) -> MessageCost:
+        return MessageCost(1e-3 if sender == device else 1.0, 0.0)
+
+
+def test_messages_within_the_source_cost_what_they_do():
+    plan, programs, costs = vgg16(4)
+    script = make_script(plan, programs, Networked(costs.cluster))
+    home = {part.device: place for place, part in enumerate(script.parts)}[plan.source]
+    sends = {message: seconds for message, seconds, _ in script.scatter}
+    for part in script.parts:
+        sends |= dict(zip(part.sends, part.seconds, strict=True))
+    seen = set()
+    for place, ends in enumerate(zip(script.senders, script.receivers, strict=True)):
+        is_within = set(ends) == {-1, home}
+        seen.add(is_within)
+        for seconds in (sends[place], script.receiving[place]):
+            assert (0.5 if is_within else 1.5) > seconds >= (1e-3 if is_within else 1.0)
+    assert seen == {False, True}
 
 
 def test_a_device_does_one_thing_at_a_time():

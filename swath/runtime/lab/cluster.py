@@ -21,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from swath.cluster import Cluster, Link
+from swath.cluster.profile import DeviceProfile
 from swath.cost import Cooling, ProfiledCosts, costs_for
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
@@ -39,6 +40,7 @@ from swath.runtime.lab.quotas import quota_and_period
 from swath.runtime.lab.remote import Remote, end
 from swath.runtime.plain import Milliseconds
 from swath.runtime.profiling.effort import QUICK, Effort
+from swath.runtime.profiling.links import BETWEEN
 from swath.runtime.profiling.pace import Pace
 from swath.runtime.running import RunReport
 from swath.simulate import Request, Simulation, make_script, simulate
@@ -206,7 +208,7 @@ class LabCluster:
             progress=lambda what, done, total: self._step(f"measuring {what}: {done} of {total}"),
         )
         self._profiled_at = profile.pace
-        cluster = self._as_emulated()
+        cluster, profile = self._linked(profile)
         profiles = dict.fromkeys(names, profile)
         self._step("finding the kernel's tick")
         quotas = {name: self.lab.quota(name) for name in names}
@@ -222,12 +224,21 @@ class LabCluster:
         cooling = kept_cooling(profile.machine, shares, self.lab.packets, priced, self._take)
         return priced(cooling, True)
 
+    def _linked(self, profile: DeviceProfile) -> tuple[Cluster, DeviceProfile]:
+        """The cluster with the links that there really are, and its devices' profile with what
+        messages over them take: the fewer packets a lab's links hand on as one, the more."""
+        workers = [device.name for device in self.cluster.workers]
+        if len(workers) > 1:
+            self._step("measuring a link")
+            link, spent = self._remote.call("link", *workers[:2], profile.pace)
+            self._latency = link.latency
+            within = (each for each in profile.messages if each.side not in BETWEEN)
+            profile = replace(profile, messages=(*spent, *within))
+        return self._as_emulated(), profile
+
     def _as_emulated(self) -> Cluster:
         """The cluster with the links that there really are: rates count headers too, and the least
         latency is the fabric's own."""
-        workers = [device.name for device in self.cluster.workers]
-        if len(workers) > 1:
-            self._latency = self._remote.call("link", *workers[:2]).latency
         own, delays = self._latency, self.lab.can_delay
 
         def emulated(link: Link) -> Link:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from swath.cluster import Cluster
-from swath.cluster.profile import DeviceProfile, LinkProfile
+from swath.cluster.profile import DeviceProfile, LinkProfile, MessageSample
 from swath.errors import SwathError
 from swath.fabric.zenoh import Endpoints, ZenohFabric
 from swath.graph.graph import Graph
@@ -27,9 +27,9 @@ from swath.runtime.coordinator import Coordinator
 from swath.runtime.deployment import Deployment
 from swath.runtime.plain import PlainRuntime
 from swath.runtime.profiling.asking import Asker
-from swath.runtime.profiling.effort import QUICK, Effort
+from swath.runtime.profiling.effort import FULL, Effort
 from swath.runtime.profiling.kept import kept_profile
-from swath.runtime.profiling.links import link_profiles
+from swath.runtime.profiling.links import both_ends, link_profiles, message_samples
 from swath.runtime.profiling.pace import Pace
 from swath.runtime.verify import Difference, compare
 from swath.trace.trace import Trace
@@ -90,11 +90,16 @@ class LabCoordinator:
         others = [name for name in self._coordinator.workers() if name != device]
         return kept_profile(self._coordinator, [device, *others], effort, self._report, "lab")
 
-    def link(self, sender: str, receiver: str) -> LinkProfile:
-        """The link between two devices as it is without any shaping."""
+    def link(
+        self, sender: str, receiver: str, pace: float
+    ) -> tuple[LinkProfile, tuple[MessageSample, ...]]:
+        """The link between two devices as it is without any shaping; what its messages take of
+        either CPU on a machine of this pace."""
         assert self._coordinator is not None
-        exchanged = Asker(self._coordinator).exchange(sender, receiver, QUICK.rounds)
-        return link_profiles(sender, receiver, exchanged)[0]
+        asker = Asker(self._coordinator)
+        exchanged = asker.exchange(sender, receiver, FULL.rounds)
+        spent = message_samples(both_ends(exchanged), pace / asker.pace(receiver))
+        return link_profiles(sender, receiver, exchanged)[0], spent
 
     def deploy(self, graph: Graph, plan: Plan, inputs: Arrays, threads: int) -> None:
         """Install a plan, and plain ONNX Runtime beside it; both run once."""

@@ -82,6 +82,7 @@ def test_two_workers_exchange_messages(workers):
 def test_the_coordinator_exchanges_messages_and_goes_on(workers):
     found = Asker(workers.coordinator).exchange_here("b", rounds=2)
     assert len(found.trips) > 4
+    assert found.is_near
     assert workers.coordinator.hello("b")["name"] == "b"
 
 
