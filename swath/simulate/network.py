@@ -79,10 +79,9 @@ class Connection:
     bottleneck: Resource
 
     def __init__(self, resources: Sequence[Resource], latency: float, arrive: Action) -> None:
-        self.resources = tuple(resources)
+        self.resources = crossed = tuple(resources)
         self.besides = {
-            resource: tuple(other for other in resources if other is not resource)
-            for resource in resources
+            crossed[place]: crossed[:place] + crossed[place + 1 :] for place in range(len(crossed))
         }
         self.bursts = bool(resources) and all(resource.burst for resource in resources)
         self.latency = latency
