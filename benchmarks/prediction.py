@@ -165,10 +165,11 @@ quota; in every lab each quota and rate was seen to bite. *Measured* is the medi
 each the mean of requests back to back over at least 1 s and 20 quota periods, after 0.6 s of
 requests that spend what a quota lends. *Predicted* is the mean of as many requests in the
 simulator. It knows tile times from a full profile of this machine taken without any load, what
-messages cost and the fabric's latency between two devices, quotas as the kernel keeps them, and
-three numbers measured once with other networks: what beginning with a request costs a device and
-what every byte of maps costs more in one that its quota stops over and over (for each cluster's
-shares), and what waiting costs (for each cluster's shares and size of packets).
+messages take of the CPU within a device and over each lab's links, the fabric's latency between two
+devices, quotas as the kernel keeps them, and three numbers measured once with other networks: what
+beginning with a request costs a device and what every byte of maps costs more in one that its quota
+stops over and over (for each cluster's shares), and what waiting costs (for each cluster's shares
+and size of packets).
 Nothing that is measured of a plan goes into its prediction. The kernel here cannot delay packets,
 so latencies are the fabric's own. The machine is not as fast at any time (its host is shared): a
 fixed convolution is timed right before and after each figure, as it was beside every sample of the

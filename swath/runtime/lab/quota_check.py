@@ -150,7 +150,8 @@ def _shares_under_load(
     try:
         for device in devices.values():
             limit = math.ceil((CREDIT_SECONDS + seconds) * device.share) + 5
-            for _ in range(math.ceil(device.share) + 1):
+            # One thread a core, as a worker has: more of them find what one cannot get.
+            for _ in range(math.ceil(device.share)):
                 command = ["/bin/sh", "-c", _SPIN.format(limit=limit)]
                 spinners.append(subprocess.Popen(command, process_group=0))
                 groups.move(spinners[-1].pid, device.group)

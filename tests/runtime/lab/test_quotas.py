@@ -17,16 +17,16 @@ from tests.runtime.lab.clusters import cluster
 @pytest.mark.parametrize(
     ("share", "expected"),
     [
-        (1.0, (4400, 4400)),
-        (0.5, (2200, 4400)),
-        (0.25, (1100, 4400)),
-        (0.15, (1020, 6800)),
+        (1.0, (8400, 8400)),
+        (0.5, (4200, 8400)),
+        (0.25, (2100, 8400)),
+        (0.15, (1260, 8400)),
         (0.1, (1080, 10800)),
         (0.001, (1000, 1_000_000)),
-        (2.5, (11000, 4400)),
+        (2.5, (21000, 8400)),
     ],
 )
-def test_the_shortest_period_that_ticks_do_not_miss(share, expected):
+def test_the_shortest_period_that_loses_no_refill(share, expected):
     assert quota_and_period(share) == expected
 
 
@@ -40,7 +40,7 @@ def test_grants_fall_everywhere_between_two_ticks(share):
 def test_a_quota_is_the_share_and_long_enough(share):
     quota, period = quota_and_period(share)
     assert quota >= 1000
-    assert 4400 <= period <= 1_000_000
+    assert 8400 <= period <= 1_000_000
     assert quota / period == pytest.approx(share, rel=1e-3)
 
 
