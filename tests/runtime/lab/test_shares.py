@@ -21,7 +21,7 @@ pytestmark = [needs_root, pytest.mark.usefixtures("no_lab_left")]
 def test_every_device_gets_its_share():
     with Lab(cluster("a b c", {})) as lab:
         assert lab.quota("a").share == pytest.approx(0.2, rel=1e-3)
-        assert lab.quota("a").period == pytest.approx(5.2e-3)
+        assert lab.quota("a").period == pytest.approx(8.4e-3)
         assert 1 / lab.quota("a").tick in quota_check.TICK_RATES
         lab.ration()
         found = lab.check_quotas()
