@@ -26,6 +26,11 @@ TICKS = 2
 that is kept awake, of the share that was meant: 0.67 at a period of 2 ms, 0.78 to 0.94 at 4 to 6
 ms, all from 8 ms on (on a core that may sleep: 0.85 at 2 ms, all from 4 ms on)."""
 
+BUSY, BUSY_TICKS = 0.8, 7
+"""A thread whose share of its core is larger than this gets little rest in which to make up for a
+refill that came before the last one was seen to be used up; so many ticks a period, and it gets all
+but a hundredth of its share (at two: 0.95 of 0.9, and of a whole core)."""
+
 PHASES = 10
 """Grants fall into so many places between two ticks, in turn. If a period were a tick, or a simple
 fraction of some, a device would be stopped ever in the same places, and how often would be up to
@@ -63,7 +68,8 @@ def quota_and_period(share: float) -> tuple[int, int]:
     """Microseconds of CPU, and of the period in which they are granted: the shortest period whose
     quota the kernel takes, in which no refill is lost, and which is out of step with ticks."""
     step = TICK // PHASES
-    steps = max(TICKS * PHASES + 1, math.ceil(SHORTEST_QUOTA / share / step - 1e-9))
+    ticks = TICKS if share / math.ceil(share) <= BUSY else BUSY_TICKS
+    steps = max(ticks * PHASES + 1, math.ceil(SHORTEST_QUOTA / share / step - 1e-9))
     while math.gcd(steps, PHASES) > 1:
         steps += 1
     period = min(steps * step, LONGEST_PERIOD)

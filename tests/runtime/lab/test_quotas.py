@@ -17,13 +17,16 @@ from tests.runtime.lab.clusters import cluster
 @pytest.mark.parametrize(
     ("share", "expected"),
     [
-        (1.0, (8400, 8400)),
+        (1.0, (28400, 28400)),
+        (0.9, (25560, 28400)),
+        (0.8, (6720, 8400)),
         (0.5, (4200, 8400)),
         (0.25, (2100, 8400)),
         (0.15, (1260, 8400)),
         (0.1, (1080, 10800)),
         (0.001, (1000, 1_000_000)),
-        (2.5, (21000, 8400)),
+        (2.5, (71000, 28400)),
+        (1.5, (12600, 8400)),
     ],
 )
 def test_the_shortest_period_that_loses_no_refill(share, expected):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,14 @@ def test_every_device_gets_its_share():
         found = lab.check_quotas()
         assert found == {name: pytest.approx(0.2, rel=0.05) for name in "abc"}
         assert lab.used_cpu("b") > 0.1
+
+
+def test_a_thread_gets_a_whole_core_beside_a_weak_device():
+    strong, weak = cluster("a b", {}).devices
+    devices = (replace(strong, cores=1.0), replace(weak, cores=0.1))
+    with Lab(replace(cluster("a b", {}), devices=devices)) as lab:
+        lab.ration()
+        assert lab.check_quotas()["a"] == pytest.approx(1.0, rel=0.05)
 
 
 @pytest.mark.parametrize("quota", [-1, 2000])
