@@ -64,7 +64,7 @@ OTHERS = 3
 ALWAYS = ("dpfp", "modnn")
 """Planners whose plans are measured besides."""
 
-ROUNDS, FIGURES = 3, 7
+ROUNDS, FIGURES = 5, 7
 """Figures of each plan against others; of a split model and of plain ONNX Runtime."""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 
@@ -31,6 +31,15 @@ def settle(pid: int, cores: set[int]) -> None:
         os.sched_setaffinity(pid, cores)
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
+
+
+def keep_on(pid: int, cores: Iterable[int]) -> None:
+    """Keep a process with all its threads, and what they start from now on, on these cores. Raises
+    ProcessLookupError where it has ended."""
+    os.sched_setaffinity(pid, cores)
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # This thread alone has.
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def one_per_core_first(cpus: Sequence[int], siblings: Callable[[int], frozenset[int]]) -> list[int]:

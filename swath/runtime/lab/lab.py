@@ -16,6 +16,7 @@ from typing import Self
 
 from swath.cluster import Cluster
 from swath.cost import Quota
+from swath.runtime.cores import keep_on
 from swath.runtime.knowing import Step
 from swath.runtime.lab import network
 from swath.runtime.lab.awake import Awake
@@ -31,7 +32,7 @@ from swath.runtime.lab.namespaces import (
     port_interface,
 )
 from swath.runtime.lab.quota_check import Rationed, check_shares, find_tick
-from swath.runtime.lab.quotas import quota_and_period, shares
+from swath.runtime.lab.quotas import quota_and_period, seats, shares
 from swath.runtime.lab.rate_check import check_rate, rate_checks
 from swath.runtime.lab.remains import claim_name, take_down
 from swath.runtime.lab.rights import require_rights
@@ -70,6 +71,8 @@ class Lab:
         check_fit(cluster)
         self.cluster = cluster
         self.shares = shares(cluster)
+        self._cores = os.sched_getaffinity(0)
+        self._seats = seats(self.shares, self._cores)
         self._groups = find_control_groups()
         self._numbers = {device.name: n for n, device in enumerate(cluster.devices)}
         self._places: dict[int, Mapping[str, str]] = {}
@@ -193,11 +196,13 @@ class Lab:
         return Quota(quota / period, period * 1e-6, self.tick)
 
     def assign(self, device: str, pid: int) -> None:
-        """Let a process, with all its threads and what it starts from now on, use a device's CPU.
+        """Let a process, with all its threads and what it starts from now on, use a device's CPU,
+        on the device's cores.
         Raises ProcessLookupError where it has ended."""
         group = self._group(device)
         self._places.setdefault(pid, self._groups.places(pid))
         self._groups.move(pid, group)
+        keep_on(pid, self._seats[device])
 
     def release(self, pid: int) -> None:
         """Put an assigned process back to where it was; nothing where it was not, or has ended."""
@@ -205,6 +210,7 @@ class Lab:
         if places is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._groups.put_back(pid, places)
+                keep_on(pid, self._cores)
 
     def used_cpu(self, device: str) -> float:
         """Seconds of CPU that a device has used, ever."""
@@ -221,7 +227,10 @@ class Lab:
         Raises ClusterError that names a device whose share is off, and both numbers.
         """
         step("checking quotas")
-        devices = {d: Rationed(self._group(d), share) for d, share in self.shares.items()}
+        devices = {
+            device: Rationed(self._group(device), share, self._seats[device])
+            for device, share in self.shares.items()
+        }
         return check_shares(self._groups, devices, self.tick)
 
     def check_rates(self, step: Step = lambda text: None) -> dict[str, float]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from swath.errors import ClusterError
+from swath.runtime.cores import keep_on
 from swath.runtime.lab.control_groups import ControlGroups
 from swath.runtime.lab.quotas import quota_and_period
 
@@ -62,10 +63,11 @@ while last - start < 1_000_000_000:
 
 @dataclass(frozen=True, slots=True)
 class Rationed:
-    """A control group and the cores that its quota should give it."""
+    """A control group, the cores that its quota should give it, and those that it may use."""
 
     group: str
     share: float
+    seat: frozenset[int]
 
 
 def check_shares(
@@ -155,6 +157,7 @@ def _shares_under_load(
                 command = ["/bin/sh", "-c", _SPIN.format(limit=limit)]
                 spinners.append(subprocess.Popen(command, process_group=0))
                 groups.move(spinners[-1].pid, device.group)
+                keep_on(spinners[-1].pid, device.seat)
         time.sleep(CREDIT_SECONDS)
         before = _accounts(groups, devices)
         time.sleep(seconds)

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from swath.errors import ClusterError
 from swath.runtime.lab.quota_check import TICK_RATES, tick_rate
-from swath.runtime.lab.quotas import PHASES, TICK, quota_and_period, refuse_crowd, shares
+from swath.runtime.lab.quotas import (
+    PHASES,
+    TICK,
+    quota_and_period,
+    refuse_crowd,
+    seats,
+    shares,
+)
 from tests.runtime.lab.clusters import cluster
 
 
@@ -45,6 +52,21 @@ def test_a_quota_is_the_share_and_long_enough(share):
     assert quota >= 1000
     assert 8400 <= period <= 1_000_000
     assert quota / period == pytest.approx(share, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ({"a": 0.1, "b": 1.0}, {"a": {0}, "b": {1}}),
+        ({"a": 0.8, "b": 0.8}, {"a": {1}, "b": {0}}),
+        ({"a": 0.25, "b": 0.25, "c": 0.5}, dict.fromkeys("abc", {0, 1})),
+        ({"a": 0.6, "b": 0.6, "c": 0.4}, {"a": {1}, "b": {0}, "c": {0}}),
+        ({"a": 0.6, "b": 0.6, "c": 0.3, "d": 0.1}, {"a": {1}, "b": {0}, "c": {0}, "d": {0}}),
+        ({"a": 1.5, "b": 0.1}, dict.fromkeys("ab", {0, 1})),
+    ],
+)
+def test_the_strongest_have_cores_to_themselves(shares, expected):
+    assert seats(shares, {0, 1}) == expected
 
 
 def test_devices_must_leave_something_of_the_machine():

@@ -38,6 +38,30 @@ def test_a_thread_gets_a_whole_core_beside_a_weak_device():
         assert lab.check_quotas()["a"] == pytest.approx(1.0, rel=0.05)
 
 
+def test_the_strongest_device_has_a_core_to_itself_while_it_is_assigned():
+    strong, weak = cluster("a b", {}).devices
+    devices = (replace(strong, cores=1.0), replace(weak, cores=0.1))
+    everywhere = os.sched_getaffinity(0)
+    with (
+        Lab(replace(cluster("a b", {}), devices=devices)) as lab,
+        _sleeping() as one,
+        _sleeping() as other,
+    ):
+        try:
+            lab.assign("a", one.pid)
+            lab.assign("b", other.pid)
+            own = os.sched_getaffinity(one.pid)
+            assert len(own) == 1
+            assert os.sched_getaffinity(other.pid) == everywhere - own
+            lab.release(one.pid)
+            assert os.sched_getaffinity(one.pid) == everywhere
+        finally:
+            one.kill()
+            other.kill()
+            one.wait()
+            other.wait()
+
+
 @pytest.mark.parametrize("quota", [-1, 2000])
 def test_a_quota_that_was_changed_is_found(quota):
     with Lab(cluster("a b", {})) as lab:
@@ -110,7 +134,7 @@ def test_what_a_host_does_for_a_moment_is_not_taken_for_a_change(monkeypatch, mo
     # A stop of the whole machine cannot be made from within it.
     shares = iter([{"a": 0.29}] * moments + [{"a": 0.25}])
     monkeypatch.setattr(quota_check, "_shares_under_load", lambda *_: next(shares))
-    devices = {"a": quota_check.Rationed("a", 0.25)}
+    devices = {"a": quota_check.Rationed("a", 0.25, frozenset())}
     if is_found:
         with pytest.raises(ClusterError, match=r"'a' gets 0\.290 cores .* changed"):
             quota_check.check_shares(find_control_groups(), devices, 0.004)
