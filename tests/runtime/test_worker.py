@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -218,6 +219,13 @@ def test_room_is_made_by_dropping_what_nobody_uses(threads, monkeypatch):
     inputs = values(other)
     assert_equal(other, deployment.run(inputs), inputs)
     assert blobs.weights.nbytes == sum(array.nbytes for array in other.weights.values())
+
+
+def test_who_computes_alone_is_not_timed(cluster, monkeypatch):
+    looks = []
+    monkeypatch.setattr(time, "thread_time", lambda: looks.append(1) or 0.0)
+    assert_well(cluster)
+    assert not looks
 
 
 def test_stop_by_a_question(threads, eventually):

@@ -59,10 +59,10 @@ def test_a_quota_is_the_share_and_long_enough(share):
     [
         ({"a": 0.1, "b": 1.0}, {"a": {0}, "b": {1}}),
         ({"a": 0.8, "b": 0.8}, {"a": {1}, "b": {0}}),
-        ({"a": 0.25, "b": 0.25, "c": 0.5}, dict.fromkeys("abc", {0, 1})),
+        ({"a": 0.25, "b": 0.25, "c": 0.5}, {name: {0, 1} for name in "abc"}),
         ({"a": 0.6, "b": 0.6, "c": 0.4}, {"a": {1}, "b": {0}, "c": {0}}),
         ({"a": 0.6, "b": 0.6, "c": 0.3, "d": 0.1}, {"a": {1}, "b": {0}, "c": {0}, "d": {0}}),
-        ({"a": 1.5, "b": 0.1}, dict.fromkeys("ab", {0, 1})),
+        ({"a": 1.5, "b": 0.1}, {name: {0, 1} for name in "ab"}),
     ],
 )
 def test_the_strongest_have_cores_to_themselves(shares, expected):
