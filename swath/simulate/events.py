@@ -29,9 +29,10 @@ class Events:
         """Until nothing is left to happen."""
         heap, unsettled, settle = self._heap, self.unsettled, self.settle
         while heap:
-            self.now, _, action, argument = heappop(heap)
+            now, _, action, argument = heappop(heap)
+            self.now = now
             action(argument)
-            if unsettled and (not heap or heap[0][0] > self.now):
+            if unsettled and (not heap or heap[0][0] > now):
                 settle()
 
 

@@ -77,13 +77,20 @@ class Connection:
     )  # fmt: skip
 
     bottleneck: Resource
+    besides: dict[Resource, tuple[Resource, ...]]
 
     def __init__(self, resources: Sequence[Resource], latency: float, arrive: Action) -> None:
         self.resources = crossed = tuple(resources)
-        self.besides = {
-            crossed[place]: crossed[:place] + crossed[place + 1 :] for place in range(len(crossed))
-        }
-        self.bursts = bool(resources) and all(resource.burst for resource in resources)
+        if len(crossed) == 2:  # Nearly always, and every simulation makes some for every pair.
+            one, other = crossed
+            self.besides = {one: (other,), other: (one,)}
+            self.bursts = one.burst > 0.0 and other.burst > 0.0
+        else:
+            self.besides = {
+                crossed[place]: crossed[:place] + crossed[place + 1 :]
+                for place in range(len(crossed))
+            }
+            self.bursts = bool(crossed) and all(resource.burst for resource in crossed)
         self.latency = latency
         self.arrive = arrive
         self.waiting: deque[Cargo] = deque()
@@ -195,6 +202,7 @@ class Switched(Network):
     def __init__(self, events: Events) -> None:
         super().__init__(events)
         self._unsettled: list[Resource] = events.unsettled
+        self._at, self._wakes = events.at, self._wake  # Bound once, not at every message.
 
     def _claim(self, connection: Connection, since: float) -> tuple[float, float]:
         rate = math.inf
@@ -223,8 +231,10 @@ class Switched(Network):
                 resource.others[connection] = None
                 resource.spare = resource.capacity - alone
             connection.rate = alone
-            connection.ends = ends = self._events.now + connection.left / alone
-            self._expect(bottleneck, ends)
+            connection.ends = bottleneck.first = ends = self._events.now + connection.left / alone
+            if ends < bottleneck.wakes_at:
+                bottleneck.wakes_at = ends
+                self._at(ends, self._wakes, bottleneck)
             return
         rate = math.inf
         for resource in connection.resources:
@@ -246,14 +256,16 @@ class Switched(Network):
             bottleneck.level = rate
             bottleneck.spare = 0.0
         bottleneck.limited[connection] = besides = connection.besides[bottleneck]
-        self._unsettle(bottleneck)
+        if not bottleneck.is_unsettled:
+            self._unsettle(bottleneck)
         for resource in besides:
             resource.others[connection] = None
             if not resource.limited:
                 resource.spare -= bottleneck.level
                 if resource.spare >= 0.0:
                     continue
-            self._unsettle(resource)
+            if not resource.is_unsettled:
+                self._unsettle(resource)
         connection.rate = 0.0
 
     def _leave(self, connection: Connection) -> None:
@@ -262,27 +274,20 @@ class Switched(Network):
         bottleneck = connection.bottleneck
         bottleneck.idle_since = now
         besides = bottleneck.limited.pop(connection)
-        if bottleneck.limited:
+        if bottleneck.limited and not bottleneck.is_unsettled:
             self._unsettle(bottleneck)
         for resource in besides:
             resource.idle_since = now
             del resource.others[connection]
-            if resource.limited:
-                self._unsettle(resource)
-            else:
+            if not resource.limited:
                 resource.spare += bottleneck.level
+            elif not resource.is_unsettled:
+                self._unsettle(resource)
 
     def _unsettle(self, resource: Resource) -> None:
-        if not resource.is_unsettled:
-            resource.is_unsettled = True
-            self._unsettled.append(resource)
-
-    def _expect(self, resource: Resource, first: float) -> None:
-        """The first of those whom a resource limits ends then: be there, or before."""
-        resource.first = first
-        if first < resource.wakes_at:
-            resource.wakes_at = first
-            self._events.at(first, self._wake, resource)
+        """What it gives has to be worked out anew, which is not to be done already."""
+        resource.is_unsettled = True
+        self._unsettled.append(resource)
 
     def _wake(self, resource: Resource) -> None:
         """Somebody whom a resource limits may have left now."""
@@ -304,15 +309,17 @@ class Switched(Network):
                 if ends < first:
                     first = ends
         if resource.limited and not resource.is_unsettled:
-            self._expect(resource, first)
+            resource.first = resource.wakes_at = first
+            self._at(first, self._wakes, resource)
 
     def _change(self, resource: Resource, before: float) -> None:
-        self._unsettle(resource)
+        if not resource.is_unsettled:
+            self._unsettle(resource)
 
     def _settle(self) -> None:
         """Fill what has changed; then who has another rate than before ends at another time."""
         self._fill()
-        now = self._events.now
+        now, at, wakes = self._events.now, self._at, self._wakes
         unsettled = self._unsettled
         for resource in unsettled:
             limited = resource.limited
@@ -330,10 +337,10 @@ class Switched(Network):
                     flow.rate = rate
                 if ends < first:
                     first = ends
+            resource.first = first
             if first < resource.wakes_at:
-                self._expect(resource, first)
-            else:
-                resource.first = first
+                resource.wakes_at = first
+                at(first, wakes, resource)
         unsettled.clear()
 
     def _fill(self) -> None:

@@ -160,8 +160,8 @@ class Worker:
     """The worker of one device. ``turns``: None where there is one flow of requests only."""
 
     __slots__ = (
-        "_events", "_inbox", "_is_active", "_network", "_ready", "_recorder", "_run", "_turns",
-        "name", "processor",
+        "_events", "_inbox", "_is_active", "_network", "_proceeds", "_ready", "_recorder", "_run",
+        "_turns", "name", "processor",
     )  # fmt: skip
 
     def __init__(
@@ -183,6 +183,7 @@ class Worker:
         self._ready: list[tuple[int, int, Run]] = []
         self._run: Run | None = None
         self._is_active = False
+        self._proceeds = self._proceed  # Bound once, not at every step.
 
     def arrive(self, told: Told) -> None:
         """A message is there: taken in at once, or when the worker looks next."""
@@ -192,7 +193,7 @@ class Worker:
         self._take(told)
         if self._ready:
             self._is_active = True
-            self._events.at(self.processor.worker_until, self._proceed, None)
+            self._events.at(self.processor.worker_until, self._proceeds, None)
 
     def _take(self, told: Told) -> None:
         flight, message = told
@@ -217,7 +218,7 @@ class Worker:
         events, processor = self._events, self.processor
         now = events.now
         if processor.worker_until > now:
-            events.at(processor.worker_until, self._proceed, None)
+            events.at(processor.worker_until, self._proceeds, None)
             return
         run = self._run
         if run is not None:
@@ -243,7 +244,7 @@ class Worker:
                 self._take(told)
             self._inbox.clear()
             if self._ready:
-                events.at(processor.worker_until, self._proceed, None)
+                events.at(processor.worker_until, self._proceeds, None)
             else:
                 self._is_active = False
         elif self._ready:
@@ -272,7 +273,7 @@ class Worker:
         seconds = run.seconds[run.position]
         if self._turns is not None:
             self._turns.pay(run.flight.flow, seconds)
-        events.at(self.processor.work(events.now, seconds), self._proceed, None)
+        events.at(self.processor.work(events.now, seconds), self._proceeds, None)
 
     def _record(self, run: Run, recorder: Recorder) -> None:
         started, now = self.processor.started, self._events.now
