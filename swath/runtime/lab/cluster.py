@@ -257,13 +257,13 @@ class LabCluster:
     def _take(self, graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
         """Seconds that one inference takes at the pace of the profile, measured once in each
         setting."""
+        states = {"rationed": self._rationed, "in force": self.in_force}
         self.deploy(graph, plan, random_inputs(graph))
         found = []
         for setting in settings:
             what, more = ("plain_runs", ()) if setting == "engine" else ("requests", (TIMEOUT,))
-            state = self._rationed() if setting == "rationed" else self._assigned()
             paces = [self._pace()]
-            with state, self._at(self.cluster.source):
+            with states.get(setting, self._assigned)(), self._at(self.cluster.source):
                 self._remote.call(what, WARM_SECONDS, *more)
                 block: Block = self._remote.call(what, SPAN, *more)
             paces.append(self._pace())

@@ -69,6 +69,7 @@ def taken(known: DeviceProfile, truth: Cooling) -> Take:
             "engine": engine_seconds(graph, priced(known, truth, False)),
             "free": seconds(plan, priced(known, truth, False)),
             "rationed": seconds(plan, priced(known, truth, True)),
+            "in force": seconds(plan, priced(known, truth, True)),
         }
         return [by_setting[setting] for setting in settings]
 
@@ -103,7 +104,7 @@ def test_what_pauses_cost_is_told_from_what_the_profile_misses(known, tmp_path, 
 @pytest.mark.slow
 def test_pauses_that_cost_nothing_are_not_made_to(known):
     def take(graph: Graph, plan: Plan, settings: Sequence[Setting]) -> list[float]:
-        sooner = {"engine": 1.0, "free": 0.9, "rationed": 0.9}
+        sooner = {"engine": 1.0, "free": 0.9, "rationed": 0.9, "in force": 0.9}
         found = taken(known, NOTHING)(graph, plan, settings)
         return [sooner[each] * value for each, value in zip(settings, found, strict=True)]
 
