@@ -34,6 +34,7 @@ from swath.runtime.plain import PlainRuntime
 from swath.runtime.profiling.asking import Asker
 from swath.runtime.profiling.effort import FULL
 from swath.runtime.profiling.measure import profile_device
+from swath.runtime.profiling.pace import Pace
 from swath.runtime.profiling.tiles import draw_tile, sweeps
 
 DEVICE = "worker-0"
@@ -86,36 +87,40 @@ Key = tuple[int, str, str]
 """The number of a tile, a family, a shape."""
 
 
-def timed(asker: Asker, tiles: int) -> tuple[dict[Key, list[float]], dict[Key, Sample]]:
-    """Every tile twice, with all others in between; (seconds, one of the samples) by kernel."""
+def timed(
+    asker: Asker, pace: float, tiles: int
+) -> tuple[dict[Key, list[float]], dict[Key, Sample]]:
+    """Every tile twice, with all others in between; (seconds, one of the samples) by kernel, at the
+    profile's ``pace``."""
     seconds: dict[Key, list[float]] = defaultdict(list)
     samples: dict[Key, Sample] = {}
     for _ in range(2):
         for number in range(FIRST_TILE, FIRST_TILE + tiles):
             tile = draw_tile(number, FULL.most_flops)
             for swept in sweeps(number, tile):
-                for timing in asker.kernels(DEVICE, tile, FULL.tile_seconds, swept):
+                found, present = asker.kernels(DEVICE, tile, FULL.tile_seconds, swept)
+                for timing in found:
                     sample = timing.sample(away=tile.away(swept))
                     key = (number, sample.family, f"{sample.shape} {swept}")
-                    seconds[key].append(sample.seconds)
+                    seconds[key].append(sample.seconds * pace / present)
                     samples[key] = sample
     return seconds, samples
 
 
-def loaded(asker: Asker, chains: int) -> Iterator[Sample]:
+def loaded(asker: Asker, pace: float, chains: int) -> Iterator[Sample]:
     """Tiles under loads: what their kernels take without, times the slowdown of the whole; twice,
-    as for `timed`, and the mean of both."""
+    as for `timed`, and the mean of both, at the profile's ``pace``."""
     for number in range(FIRST_CHAIN, FIRST_CHAIN + chains):
         tile = draw_tile(number, FULL.most_flops)
         seconds: dict[tuple[float, str, str], list[float]] = defaultdict(list)
         samples: dict[tuple[float, str, str], Sample] = {}
         for _ in range(2):
-            found, slowdowns = asker.chain(DEVICE, tile, FULL.chain_seconds / 2, LOADS)
+            found, present, slowdowns = asker.chain(DEVICE, tile, FULL.chain_seconds / 2, LOADS)
             for wanted, (load, slowdown) in zip(LOADS, slowdowns, strict=True):
                 for timing in found:
                     key = (wanted, timing.family, timing.shape)
                     samples[key] = timing.sample(load, slowdown, tile.away(NEAR))
-                    seconds[key].append(samples[key].seconds)
+                    seconds[key].append(samples[key].seconds * pace / present)
         for key, sample in samples.items():
             yield replace(sample, seconds=statistics.fmean(seconds[key]))
 
@@ -132,13 +137,14 @@ def families(
     idle: dict[str, list[float]] = defaultdict(list)
     busy: dict[str, list[float]] = defaultdict(list)
     repeated: dict[str, list[float]] = defaultdict(list)
-    seconds, samples = timed(asker, tiles)
+    assert profile.pace is not None
+    seconds, samples = timed(asker, profile.pace, tiles)
     for key, sample in samples.items():
         mean = statistics.fmean(seconds[key])
         if mean >= FLOOR and (sample.family, sample.shape) not in known:
             idle[sample.family].append(abs(predicted(model, sample) / mean - 1))
             repeated[sample.family].extend(abs(one / mean - 1) for one in seconds[key])
-    for sample in loaded(asker, chains):
+    for sample in loaded(asker, profile.pace, chains):
         if sample.seconds >= FLOOR and (sample.family, sample.shape) not in known:
             busy[sample.family].append(abs(predicted(model, sample) / sample.seconds - 1))
     return [
@@ -155,7 +161,10 @@ def foretold_whole(costs: Costs, device: str, graph: swath.Graph) -> float:
 
 
 def models(profile: DeviceProfile, names: Iterable[str]) -> Iterator[Model]:
-    """Plain ONNX Runtime, one thread, against the cost of the whole model as one tile."""
+    """Plain ONNX Runtime, one thread, at the profile's pace, against the cost of the whole model as
+    one tile."""
+    assert profile.pace is not None
+    pace = Pace()
     costs = costs_for(local_cluster([DEVICE]), {DEVICE: profile})
     for name in names:
         graph = swath.load(f"zoo:{name}")
@@ -163,10 +172,13 @@ def models(profile: DeviceProfile, names: Iterable[str]) -> Iterator[Model]:
         plain = PlainRuntime(graph)
         plain.run(inputs)
         times: list[float] = []
+        paces = [pace.seconds()]
         while sum(times) < MODEL_SECONDS or len(times) < 5:
             times.append(plain.timed(inputs)[1])
+        paces.append(pace.seconds())
+        faster = profile.pace / statistics.fmean(paces)
         foretold = foretold_whole(costs, DEVICE, graph)
-        yield Model(name, statistics.median(times) * 1e3, foretold * 1e3)
+        yield Model(name, statistics.median(times) * faster * 1e3, foretold * 1e3)
 
 
 def markdown(profile: DeviceProfile, found: Sequence[Family], whole: Sequence[Model]) -> str:
@@ -179,9 +191,10 @@ def markdown(profile: DeviceProfile, found: Sequence[Family], whole: Sequence[Mo
         f"Made by `python -m benchmarks.fcpm` from a {profile.kind} profile of"
         f" {len(profile.samples)} samples. Accuracy is 1 - mean absolute percentage error. Held-out"
         " kernels are of networks drawn from other seeds, in shapes that the profile has not; each"
-        " was timed twice, some minutes apart, and the mean counts. Kernels under"
-        f" {FLOOR * 1e6:.0f} µs are not counted. Under load (competing processes on every CPU, busy"
-        f" for {', '.join(f'{load:.0%}' for load in LOADS)} of the time; the profile has"
+        " was timed twice, some minutes apart, and the mean counts. What is measured is brought to"
+        " the profile's pace, as samples are: beside each a fixed convolution is timed. Kernels"
+        f" under {FLOOR * 1e6:.0f} µs do not count. Under load (competing processes on every CPU,"
+        f" busy for {', '.join(f'{load:.0%}' for load in LOADS)} of the time; the profile has"
         f" {', '.join(f'{load:.0%}' for load in FULL.loads)}) a whole network was timed by the"
         " clock, and its kernels count as what they take without load times the slowdown of the"
         " whole. *Again*: how well one measurement of a kernel foretells the mean of two, which is"

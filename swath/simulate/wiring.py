@@ -21,8 +21,7 @@ class Wiring:
         self._cluster = cluster
         self._seed = seed
         self._links: dict[tuple[str, str], Resource] = {}
-        self._ports: dict[tuple[str, str], Resource] = {}
-        self._best = _best_links(cluster)
+        self._ports = _Ports(cluster)
 
     def path(self, sender: str, receiver: str) -> tuple[list[Resource], float]:
         """(what a message to another device crosses, its latency)."""
@@ -37,8 +36,8 @@ class Wiring:
         link = cluster.link(sender, receiver)
         if cluster.network == "shared":
             return [self._link(link, sender, receiver)], link.latency
-        out, into = self._port(sender, "out"), self._port(receiver, "in")
-        if link.channel is None and link.bandwidth >= max(out.capacity, into.capacity):
+        out, into, rate = self._ports[sender, "out"], self._ports[receiver, "in"], link.bandwidth
+        if link.channel is None and rate >= out.capacity and rate >= into.capacity:
             return [out, into], link.latency  # The ports alone limit it.
         return [out, into, self._link(link, sender, receiver)], link.latency
 
@@ -52,12 +51,18 @@ class Wiring:
             self._links[key] = Resource(link.bandwidth, rates, link.burst)
         return self._links[key]
 
-    def _port(self, device: str, direction: str) -> Resource:
-        key = (device, direction)
-        if key not in self._ports:
-            best = self._best[key]
-            self._ports[key] = Resource(_peak(best), None, best.burst)
-        return self._ports[key]
+
+class _Ports(dict[tuple[str, str], Resource]):
+    """What each device sends and receives through, by device and direction."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__()
+        self._best = _best_links(cluster)
+
+    def __missing__(self, key: tuple[str, str]) -> Resource:
+        best = self._best[key]
+        self[key] = port = Resource(_peak(best), None, best.burst)
+        return port
 
 
 def _best_links(cluster: Cluster) -> dict[tuple[str, str], Link]:

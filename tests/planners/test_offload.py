@@ -14,7 +14,7 @@ import pytest
 import swath
 from swath.cluster import Cluster, Device, Link
 from swath.cluster.cluster import Network
-from swath.cost import Costs, MessageCost, nominal_costs
+from swath.cost import Costs, MessageCost, Quota, costs_for, nominal_costs
 from swath.errors import PlanError
 from swath.graph.graph import Graph
 from swath.plan.compile import compile_plan
@@ -312,6 +312,19 @@ def test_paths_are_at_most_three_times_as_fast_as_the_best_single_cut(model, mbi
     assert found["nfl-bestcut"] <= 3 * min(found["psomw"], found["mw"])
     assert found["nfl-bestcut"] <= min(found["nfl-local"], found["nfl-remote"]) * (1 + TOLERANCE)
     assert found["psomw"] <= found["nfl-bestcut"] * (1 + TOLERANCE)
+
+
+@pytest.mark.parametrize("mbit", [5, 20, 100])
+@pytest.mark.parametrize("model", ["mobilenet_v2", "tiny_yolov2@208x208"])
+def test_quotas_count_in_less_than_the_long_run_too(model, mbit):
+    """The flow shop knows what a quota comes to in the long run; the plan is chosen by what it
+    really does, and has paths only where they save what can be measured."""
+    quotas = {"weak": Quota(0.1, 10.8e-3, 4e-3)}
+    problem = Problem(graph_of(model), costs_for(cluster(mbit, (50.0,), 50.0), {}, quotas=quotas))
+    plan, seconds = planned("psomw", problem)
+    one_path = min(planned(name, problem)[1] for name in NFL)
+    assert seconds <= 1.03 * one_path
+    assert len({tile.path for tile in plan.tiles if tile.path}) <= 1 or seconds < one_path
 
 
 def test_paths_hide_sending_behind_computing():

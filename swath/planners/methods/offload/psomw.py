@@ -10,8 +10,9 @@ force. Reconstructed: all of how. A particle is a point of a unit cube: which bl
 paths, and for each path its cut and its server. Every point stands for a valid way; minimising
 waiting orders its paths, and the rest of the network is computed where that is soonest. A part of
 the swarm begins with what `mw` finds, the rest anywhere; the best ways of either, each of another
-block or number of paths, are bettered at the end, in pairs of paths and by single changes.
-Otherwise as `mw`, beside this file.
+block or number of paths, are bettered at the end, in pairs of paths and by single changes. Where
+the flow shop is not all there is (several servers, a lab's quotas), the simulator chooses among the
+best of these. Otherwise as `mw`, beside this file.
 """
 
 from __future__ import annotations
