@@ -47,8 +47,8 @@ _SIMULATED = 12
 """Ways of which the one is chosen whose plan is the soonest on virtual time."""
 
 _ALIKE = 0.03
-"""Plans for devices with quotas, or with caches that go cold, whose predictions are nearer than that
-are as soon as each other when they are measured: the simplest is taken."""
+"""Plans for devices with quotas, or with caches that go cold, whose predictions are nearer than
+that are as soon as each other when they are measured: the simplest is taken."""
 
 _PAIRS_AT_ONCE = 2**24
 """Pairs of connections, of all ways that are timed together: what memory is needed for."""
