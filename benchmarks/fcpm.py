@@ -1,6 +1,7 @@
 """How well the times of single operators and of whole models are foretold by FCPM.
 
-    python -m benchmarks.fcpm [--profile FILE] [--tiles 500] [--chains 60] [-o docs/results/fcpm.md]
+    python -m benchmarks.fcpm [--profile FILE] [--tiles 300] [--chains 30] [--passes 5]
+                              [-o docs/results/fcpm.md]
 
 One worker on this machine: a full profile (or the one of ``--profile``), then shapes that the
 profile has not seen, and CPU loads at which it has measured nothing. Nothing else should run.
@@ -57,7 +58,7 @@ MODEL_SECONDS = 2.0
 @dataclass(frozen=True)
 class Family:
     """Relative errors on held-out kernels of one family; ``repeated``: of one measurement against
-    the mean of two."""
+    the median of all."""
 
     name: str
     chosen: str
@@ -88,13 +89,13 @@ Key = tuple[int, str, str]
 
 
 def timed(
-    asker: Asker, pace: float, tiles: int
+    asker: Asker, pace: float, tiles: int, passes: int
 ) -> tuple[dict[Key, list[float]], dict[Key, Sample]]:
-    """Every tile twice, with all others in between; (seconds, one of the samples) by kernel, at the
-    profile's ``pace``."""
+    """Every tile so many times, with all others in between; (seconds, one of the samples) by
+    kernel, at the profile's ``pace``."""
     seconds: dict[Key, list[float]] = defaultdict(list)
     samples: dict[Key, Sample] = {}
-    for _ in range(2):
+    for _ in range(passes):
         for number in range(FIRST_TILE, FIRST_TILE + tiles):
             tile = draw_tile(number, FULL.most_flops)
             for swept in sweeps(number, tile):
@@ -107,22 +108,22 @@ def timed(
     return seconds, samples
 
 
-def loaded(asker: Asker, pace: float, chains: int) -> Iterator[Sample]:
-    """Tiles under loads: what their kernels take without, times the slowdown of the whole; twice,
-    as for `timed`, and the mean of both, at the profile's ``pace``."""
-    for number in range(FIRST_CHAIN, FIRST_CHAIN + chains):
-        tile = draw_tile(number, FULL.most_flops)
-        seconds: dict[tuple[float, str, str], list[float]] = defaultdict(list)
-        samples: dict[tuple[float, str, str], Sample] = {}
-        for _ in range(2):
+def loaded(asker: Asker, pace: float, chains: int, passes: int) -> Iterator[Sample]:
+    """Tiles under loads: what their kernels take without, times the slowdown of the whole; as often
+    as for `timed`, and the median of all, at the profile's ``pace``."""
+    seconds: dict[tuple[int, float, str, str], list[float]] = defaultdict(list)
+    samples: dict[tuple[int, float, str, str], Sample] = {}
+    for _ in range(passes):
+        for number in range(FIRST_CHAIN, FIRST_CHAIN + chains):
+            tile = draw_tile(number, FULL.most_flops)
             found, present, slowdowns = asker.chain(DEVICE, tile, FULL.chain_seconds / 2, LOADS)
             for wanted, (load, slowdown) in zip(LOADS, slowdowns, strict=True):
                 for timing in found:
-                    key = (wanted, timing.family, timing.shape)
+                    key = (number, wanted, timing.family, timing.shape)
                     samples[key] = timing.sample(load, slowdown, tile.away(NEAR))
                     seconds[key].append(samples[key].seconds * pace / present)
-        for key, sample in samples.items():
-            yield replace(sample, seconds=statistics.fmean(seconds[key]))
+    for key, sample in samples.items():
+        yield replace(sample, seconds=statistics.median(seconds[key]))
 
 
 def predicted(model: FCPM, sample: Sample) -> float:
@@ -130,7 +131,7 @@ def predicted(model: FCPM, sample: Sample) -> float:
 
 
 def families(
-    model: FCPM, profile: DeviceProfile, asker: Asker, tiles: int, chains: int
+    model: FCPM, profile: DeviceProfile, asker: Asker, tiles: int, chains: int, passes: int
 ) -> list[Family]:
     """Of each family, how far off the model is."""
     known = {(sample.family, sample.shape) for sample in profile.samples}
@@ -138,13 +139,13 @@ def families(
     busy: dict[str, list[float]] = defaultdict(list)
     repeated: dict[str, list[float]] = defaultdict(list)
     assert profile.pace is not None
-    seconds, samples = timed(asker, profile.pace, tiles)
+    seconds, samples = timed(asker, profile.pace, tiles, passes)
     for key, sample in samples.items():
-        mean = statistics.fmean(seconds[key])
-        if mean >= FLOOR and (sample.family, sample.shape) not in known:
-            idle[sample.family].append(abs(predicted(model, sample) / mean - 1))
-            repeated[sample.family].extend(abs(one / mean - 1) for one in seconds[key])
-    for sample in loaded(asker, profile.pace, chains):
+        usual = statistics.median(seconds[key])
+        if usual >= FLOOR and (sample.family, sample.shape) not in known:
+            idle[sample.family].append(abs(predicted(model, sample) / usual - 1))
+            repeated[sample.family].extend(abs(one / usual - 1) for one in seconds[key])
+    for sample in loaded(asker, profile.pace, chains, passes):
         if sample.seconds >= FLOOR and (sample.family, sample.shape) not in known:
             busy[sample.family].append(abs(predicted(model, sample) / sample.seconds - 1))
     return [
@@ -181,7 +182,9 @@ def models(profile: DeviceProfile, names: Iterable[str]) -> Iterator[Model]:
         yield Model(name, statistics.median(times) * faster * 1e3, foretold * 1e3)
 
 
-def markdown(profile: DeviceProfile, found: Sequence[Family], whole: Sequence[Model]) -> str:
+def markdown(
+    profile: DeviceProfile, found: Sequence[Family], whole: Sequence[Model], passes: int
+) -> str:
     worst = min(found, key=lambda family: family.accuracy)
     lines = [
         "# Predicted times of operators",
@@ -191,14 +194,15 @@ def markdown(profile: DeviceProfile, found: Sequence[Family], whole: Sequence[Mo
         f"Made by `python -m benchmarks.fcpm` from a {profile.kind} profile of"
         f" {len(profile.samples)} samples. Accuracy is 1 - mean absolute percentage error. Held-out"
         " kernels are of networks drawn from other seeds, in shapes that the profile has not; each"
-        " was timed twice, some minutes apart, and the mean counts. What is measured is brought to"
-        " the profile's pace, as samples are: beside each a fixed convolution is timed. Kernels"
+        f" was timed {passes} times, minutes apart, and the median counts. What is measured is"
+        " brought to the profile's pace, as samples are: beside each a fixed convolution is timed."
+        " Kernels"
         f" under {FLOOR * 1e6:.0f} µs do not count. Under load (competing processes on every CPU,"
         f" busy for {', '.join(f'{load:.0%}' for load in LOADS)} of the time; the profile has"
         f" {', '.join(f'{load:.0%}' for load in FULL.loads)}) a whole network was timed by the"
         " clock, and its kernels count as what they take without load times the slowdown of the"
-        " whole. *Again*: how well one measurement of a kernel foretells the mean of two, which is"
-        " what bounds any accuracy.",
+        " whole. *Again*: how well one measurement of a kernel foretells the median of all; where"
+        " it is low, others on the machine's host want the same caches.",
         "",
         f"Worst family: **{worst.name}, {worst.accuracy:.1%}** (must {MUST:.0%}, strive for"
         f" {STRIVE:.0%}).",
@@ -258,21 +262,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--profile", type=Path, help="of this machine, made before")
-    parser.add_argument("--tiles", type=int, default=500)
-    parser.add_argument("--chains", type=int, default=60)
+    parser.add_argument("--tiles", type=int, default=300)
+    parser.add_argument("--chains", type=int, default=30)
+    parser.add_argument("--passes", type=int, default=5)
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     with LocalWorkers([DEVICE]) as workers:
         asker = Asker(workers.coordinator)
         profile = _profile(asker, options.profile)
         model = FCPM().fit(profile.samples)
-        found = families(model, profile, asker, options.tiles, options.chains)
+        found = families(model, profile, asker, options.tiles, options.chains, options.passes)
     report({"family": family.name, "accuracy": family.accuracy} for family in found)
     whole = list(models(profile, MODELS))
     report({"model": model.name, "error": model.error} for model in whole)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(markdown(profile, found, whole), encoding="utf-8")
+        options.output.write_text(markdown(profile, found, whole, options.passes), encoding="utf-8")
 
 
 if __name__ == "__main__":

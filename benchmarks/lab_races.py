@@ -250,7 +250,8 @@ def gain(lab: LabCluster, scenario: Scenario) -> Gain:
     with lab.in_force():
         measured = lab.measure(FIGURES)
     report = lab.report(plan, measured)
-    assert report.speedup and report.predicted and report.max_rel_diff is not None
+    assert report.speedup and report.predicted and report.single
+    assert report.max_rel_diff is not None
     print(f"  speed-up {report.speedup:.2f}: {report.latency.median:.1f} ms, predicted "
           f"{report.predicted:.1f} ms, one device {report.single.median:.1f} ms",
           flush=True)  # fmt: skip

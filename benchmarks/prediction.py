@@ -42,7 +42,7 @@ CLUSTERS = {
 RATES = (20, 100, 1000)
 """Mbit/s of every link."""
 
-PLANNERS = (
+PLANNERS: tuple[tuple[str, dict[str, str]], ...] = (
     ("even", {}),
     ("even", {"split": "rows"}),
     ("even", {"split": "channels"}),
@@ -84,7 +84,7 @@ def described(shares: Sequence[float], rate: int) -> Cluster:
 
 def plans(lab: LabCluster, graph: swath.Graph) -> Iterator[tuple[str, Plan]]:
     """Different plans for a model, by what they are called."""
-    seen = []
+    seen: list[list[tuple]] = []
     for planner, options in PLANNERS:
         plan = lab.plan(graph, planner, **options)
         tiles = [(tile.device, tile.stage, tile.outputs) for tile in plan.tiles]

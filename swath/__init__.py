@@ -13,8 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swath import plan, simulate
-    from swath.api import inspect, load, verify
+    from swath.api import inspect, load, plan, simulate, verify
     from swath.cluster import Cluster, load_cluster
     from swath.errors import (
         ClusterError,

@@ -14,6 +14,7 @@ from functools import cache
 
 import swath
 from swath.cluster import Cluster, Device, Link, local_cluster
+from swath.cluster.cluster import Network
 from swath.cost import nominal_costs
 from swath.graph.codec import weightless
 from swath.planners import Problem, known_planners
@@ -66,7 +67,7 @@ class Setting:
     model: str
     size: int
     speeds: str
-    network: str
+    network: Network
     rate: int
     has_camera: bool
     is_tight: bool

@@ -119,7 +119,8 @@ def load_timings(path: Path) -> list[Timing]:
 def exponent(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """``(power, factor)`` such that ``factor * x ** power`` is nearest to the points, by least
     squares of the logarithms."""
-    power, intercept = np.polyfit(*np.log(np.array(points)).T, 1)
+    xs, ys = np.log(np.array(points)).T
+    power, intercept = np.polyfit(xs, ys, 1)
     return float(power), math.exp(intercept)
 
 
