@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from swath.errors import FabricError
 from swath.fabric.frame import Frame
@@ -54,8 +54,7 @@ class Address:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A data message has come. The payload lies where `Land` said."""
 
     frame: Frame

@@ -16,6 +16,9 @@ from swath.fabric.ring import SMALLEST_PAYLOAD, RingWriter
 MAX_BACKLOG_BYTES = 2 << 30
 """What may wait for a receiver that does not take it; beyond that it is given up."""
 
+_NO_WAIT = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+"""A plain number: flags that are put together at every message cost as much as a small copy."""
+
 MAX_BUFFERS = 512
 """Buffers in one system call; Linux takes 1024."""
 
@@ -35,7 +38,8 @@ class Outgoing:
         self._ring = ring
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._broken: str | None = None
 
@@ -57,7 +61,7 @@ class Outgoing:
         buffers = [frame.pack(place)] if place else [frame.pack(), *parts]
         if len(buffers) > MAX_BUFFERS:
             buffers = [b"".join(buffers)]
-        with self._changed:
+        with self._lock:
             sent = self._send_at_once(buffers)
             if sent < FRAME_BYTES + (0 if place else frame.nbytes):
                 self._send_later(_rest(buffers, sent))
@@ -79,7 +83,7 @@ class Outgoing:
         """Bytes that the kernel has taken."""
         if self._broken is None and not self._backlog:
             try:
-                return self._socket.sendmsg(buffers, [], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                return self._socket.sendmsg(buffers, (), _NO_WAIT)
             except BlockingIOError:
                 return 0
             except OSError as error:

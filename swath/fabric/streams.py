@@ -46,6 +46,8 @@ class _Incoming:
     """A connection on which one member sends to us."""
 
     socket: socket.socket
+    is_local: bool
+    """Whether the other end is on this machine: what is asked of a socket itself is slow."""
     head: bytearray = field(default_factory=lambda: bytearray(_GREETING.size))
     filled: int = 0
     is_member: bool = False
@@ -65,14 +67,14 @@ class _Incoming:
         if count < LEAST_AWAITED:
             count = 1
         count = min(count, MOST_AWAITED)
-        if count != self.awaited and self.socket.family != socket.AF_UNIX:
+        if count != self.awaited and not self.is_local:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
             self.awaited = count
 
     def read_into(self, target: memoryview) -> int:
         """Bytes read; with a greeting a ring may come. Raises BlockingIOError, OSError, ValueError
         for a ring that is none."""
-        if self.is_member or self.socket.family != socket.AF_UNIX:
+        if self.is_member or not self.is_local:
             return self.socket.recv_into(target)
         data, descriptors, _, _ = socket.recv_fds(self.socket, len(target), 1)
         target[: len(data)] = data
@@ -208,7 +210,7 @@ class Streams:
             return
         connection.setblocking(False)
         tune(connection)
-        stranger = _Incoming(connection)
+        stranger = _Incoming(connection, connection.family == socket.AF_UNIX)
         self._selector.register(connection, selectors.EVENT_READ, stranger)
         self._strangers.append(stranger)
         if len(self._strangers) > MAX_STRANGERS:

@@ -159,10 +159,9 @@ class ZenohFabric:
         return arrival if arrival is not None else self._next_control()
 
     def _next_control(self) -> Event | None:
-        try:
-            event = self._control.get_nowait()
-        except queue.Empty:
+        if self._control.empty():  # Nobody else takes anything out.
             return None
+        event = self._control.get_nowait()
         if isinstance(event, Change) and not event.came:
             with self._lock:
                 is_back = self._membership.find(event.member.name) is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,16 +20,13 @@ from swath.plan.program import Box, Compute, Message, Piece, Program, Send, Tile
 from swath.runtime.instance import Instance, cut, memory_order, own_order
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message ready to leave; its parts lie in memory that the next steps may use again."""
+class Outgoing(NamedTuple):
+    """A message ready to leave; its parts, ``nbytes`` together, lie in memory that the next steps
+    may use again."""
 
     message: Message
     parts: Sequence[memoryview]
-
-    @property
-    def nbytes(self) -> int:
-        return sum(len(part) for part in self.parts)
+    nbytes: int
 
 
 class Executor:
@@ -41,6 +38,8 @@ class Executor:
         self.program = program
         self.instance = instance
         self.position = 0
+        self._steps = program.steps
+        self._awaited = program.awaited
         self._sessions = sessions
         self._missing = {message.number for message in program.incoming}
         self._loose: dict[ArrayKey, np.ndarray] = {}
@@ -48,7 +47,7 @@ class Executor:
 
     @property
     def is_done(self) -> bool:
-        return self.position == len(self.program.steps)
+        return self.position == len(self._steps)
 
     def deliver(self, number: int, payload: memoryview) -> None:
         """A message has come; ``payload`` is what `Instance.landing` has for it, if anything."""
@@ -60,18 +59,17 @@ class Executor:
 
     def is_ready(self) -> bool:
         """Whether the next step has all that it reads."""
-        if self.is_done:
-            return False
-        return self._missing.isdisjoint(self.program.awaited[self.position])
+        position = self.position
+        return position < len(self._steps) and self._missing.isdisjoint(self._awaited[position])
 
     def sends_next(self) -> bool:
         """Whether the next step is to send what is there."""
-        return self.is_ready() and isinstance(self.program.steps[self.position], Send)
+        return self.is_ready() and isinstance(self._steps[self.position], Send)
 
     def advance(self) -> Outgoing | None:
         """Run the next step, which must be ready; the message that it sends, if any."""
         index = self.position
-        step = self.program.steps[index]
+        step = self._steps[index]
         bound = self.instance.steps[index]
         self.position += 1
         if bound is None:
@@ -82,7 +80,7 @@ class Executor:
             bound.session.run()
             return None
         assert isinstance(step, Send)
-        return Outgoing(self.program.messages[step.message], bound.buffers)
+        return Outgoing(self.program.messages[step.message], bound.buffers, bound.nbytes)
 
     def output(self, step: int, tensor: str) -> np.ndarray:
         """What a step made, as it lies in memory now."""
@@ -98,7 +96,8 @@ class Executor:
                 self._source(piece, box.tensor)
                 for piece, box in zip(step.pieces, message.boxes, strict=True)
             ]
-            return Outgoing(message, [pack_loose(message.boxes, arrays)])
+            packed = pack_loose(message.boxes, arrays)
+            return Outgoing(message, [packed], len(packed))
         feeds = {item.box.tensor: self._feed(item) for item in step.inputs}
         session = self._sessions[index]
         made = dict(zip(session.outputs, session.run(feeds), strict=True))

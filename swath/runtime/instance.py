@@ -30,6 +30,8 @@ class BoundStep:
     copies: list[Copy] = field(default_factory=list)
     session: BoundSession | None = None
     buffers: list[memoryview] = field(default_factory=list)
+    nbytes: int = 0
+    """Of all buffers together."""
 
 
 def instance_bytes(program: Program) -> int:
@@ -119,6 +121,7 @@ class Instance:
                 bound.copies.append((packed, source))
                 source = packed
             bound.buffers.append(as_bytes(source))
+            bound.nbytes += source.nbytes
         return bound
 
     def source(self, piece: Piece, tensor: str) -> np.ndarray:

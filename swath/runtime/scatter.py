@@ -38,7 +38,8 @@ class Scatter:
         for message, cuts in self._sends:
             if not is_static(message.boxes):
                 arrays = [cut(inputs[box.tensor], piece) for box, piece, _ in cuts]
-                yield Outgoing(message, [pack_loose(message.boxes, arrays)])
+                packed = pack_loose(message.boxes, arrays)
+                yield Outgoing(message, [packed], len(packed))
                 continue
             parts: list[memoryview] = []
             for box, piece, runs in cuts:
@@ -47,7 +48,7 @@ class Scatter:
                     parts.append(as_bytes(np.ascontiguousarray(cut(array, piece))))
                 else:
                     parts += [as_bytes(array[run]) for run in runs]
-            yield Outgoing(message, parts)
+            yield Outgoing(message, parts, sum(map(len, parts)))
 
 
 class Gathering:
