@@ -23,9 +23,11 @@ pytestmark = [needs_root, pytest.mark.usefixtures("no_lab_left")]
 
 # Says its name, and lives until it is ended, with a process on each of two devices.
 _OWNER = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from swath.runtime.lab.lab import Lab
 from tests.runtime.lab.clusters import cluster
+# Not ignored, as it is where tests run in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with Lab(cluster("a b", {"default": 40})) as lab:
     lab.shape()
     lab.ration()
