@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # Matplotlib's font module, a compiled one, makes enumerations while it loads.
 INTERRUPTED_WHILE_LOADING = """
 import signal, sys
@@ -21,6 +23,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_interrupt_while_a_compiled_module_loads_is_no_bug(small_model: Path, tmp_path: Path):
     command = ["compare", str(small_model), "--local", "2", "--planners", "even"]
     done = subprocess.run(

@@ -62,7 +62,7 @@ def test_the_strongest_device_has_a_core_to_itself_while_it_is_assigned():
             other.wait()
 
 
-@pytest.mark.parametrize("quota", [-1, 2000])
+@pytest.mark.parametrize("quota", [pytest.param(-1, marks=pytest.mark.slow), 2000])
 def test_a_quota_that_was_changed_is_found(quota):
     with Lab(cluster("a b", {})) as lab:
         lab.ration()
