@@ -202,7 +202,7 @@ def markdown(
         f" {', '.join(f'{load:.0%}' for load in FULL.loads)}) a whole network was timed by the"
         " clock, and its kernels count as what they take without load times the slowdown of the"
         " whole. *Again*: how well one measurement of a kernel foretells the median of all; where"
-        " it is low, others on the machine's host want the same caches.",
+        " it is low, the machine itself is not steady.",
         "",
         f"Worst family: **{worst.name}, {worst.accuracy:.1%}** (must {MUST:.0%}, strive for"
         f" {STRIVE:.0%}).",

@@ -96,8 +96,7 @@ class Executor:
                 self._source(piece, box.tensor)
                 for piece, box in zip(step.pieces, message.boxes, strict=True)
             ]
-            packed = pack_loose(message.boxes, arrays)
-            return Outgoing(message, [packed], len(packed))
+            return loose_message(message, arrays)
         feeds = {item.box.tensor: self._feed(item) for item in step.inputs}
         session = self._sessions[index]
         made = dict(zip(session.outputs, session.run(feeds), strict=True))
@@ -131,8 +130,14 @@ class Executor:
         return self.instance.source(piece, tensor) if loose is None else cut(loose, piece)
 
 
+def loose_message(message: Message, arrays: Sequence[np.ndarray]) -> Outgoing:
+    """A message with a box of unknown shape."""
+    packed = pack_loose(message.boxes, arrays)
+    return Outgoing(message, [packed], len(packed))
+
+
 def pack_loose(boxes: Sequence[Box], arrays: Sequence[np.ndarray]) -> memoryview:
-    """A message with a box of unknown shape: numpy's own format, which says the shape."""
+    """Boxes in numpy's own format, which says their shapes."""
     stream = io.BytesIO()
     for box, array in zip(boxes, arrays, strict=True):
         if not isinstance(array, np.ndarray) or array.dtype == object:

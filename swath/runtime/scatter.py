@@ -9,7 +9,7 @@ import numpy as np
 from swath.engine.session import dtype_named
 from swath.plan.program import Box, Message, Piece, Programs, Send, TileInput
 from swath.plan.runs import Index, contiguous_runs
-from swath.runtime.executor import Outgoing, pack_loose, unpack_loose
+from swath.runtime.executor import Outgoing, loose_message, unpack_loose
 from swath.runtime.instance import aligned_bytes, as_bytes, cut, is_static, split_boxes
 
 
@@ -38,8 +38,7 @@ class Scatter:
         for message, cuts in self._sends:
             if not is_static(message.boxes):
                 arrays = [cut(inputs[box.tensor], piece) for box, piece, _ in cuts]
-                packed = pack_loose(message.boxes, arrays)
-                yield Outgoing(message, [packed], len(packed))
+                yield loose_message(message, arrays)
                 continue
             parts: list[memoryview] = []
             for box, piece, runs in cuts:
