@@ -15,7 +15,7 @@ from swath.graph.tile import extract_tile
 from swath.runtime.profiling import samples
 from swath.runtime.profiling.chains import CHAINS, draw_chain
 from swath.runtime.profiling.effort import FULL, QUICK
-from swath.runtime.profiling.kernels import Kernel, Timed, copy_seconds_per_byte, typical
+from swath.runtime.profiling.kernels import COLD_RUNS, Kernel, Timed, copy_seconds_per_byte, typical
 from swath.runtime.profiling.layers import Layers
 from swath.runtime.profiling.samples import timings
 from swath.runtime.profiling.tiles import TimedTile, draw_tile, sweeps, whole_tile
@@ -33,21 +33,33 @@ def kernels(tile: TimedTile, seconds: float) -> list[Kernel]:
     return Timed(tile.model.model, **tile.shapes, threads=1).kernels(seconds, swept=1 << 20)
 
 
-def test_an_interruption_does_not_make_a_model_slower(monkeypatch):
+def test_neither_an_interruption_nor_cold_caches_make_a_model_slower(monkeypatch):
     layers = Layers(1, 16, 14, 14)
     layers.conv(layers.input, 16, 3)
     tile = tile_of(layers)
     whole = Timed(tile.model.model, **tile.shapes, threads=1).whole()
     usual = whole.typical(0.02)
-    run, runs = BoundSession.run, count()
+    run = BoundSession.run
 
-    def interrupted(self):
-        run(self)
-        if next(runs) == 0:
-            time.sleep(0.1)
+    def disturbed(waiting, *times):
+        runs = count()
 
-    monkeypatch.setattr(BoundSession, "run", interrupted)
-    assert whole.typical(0.02) < 20 * usual < 0.1
+        def slow(self):
+            run(self)
+            if next(runs) in times:
+                waiting(0.02)
+
+        return slow
+
+    def busy(seconds):
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+
+    monkeypatch.setattr(BoundSession, "run", disturbed(time.sleep, COLD_RUNS + 1))
+    assert whole.typical(0.02) < 20 * usual < 0.02
+    monkeypatch.setattr(BoundSession, "run", disturbed(busy, *range(COLD_RUNS)))
+    assert whole.typical(0.0) < 20 * usual
 
 
 def test_a_fused_kernel_is_its_convolution_s_unless_it_does_more_than_that():
