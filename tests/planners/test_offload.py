@@ -315,7 +315,7 @@ def test_paths_are_at_most_three_times_as_fast_as_the_best_single_cut(model, mbi
 
 
 @pytest.mark.parametrize("mbit", [5, 20, 100])
-@pytest.mark.parametrize("model", ["mobilenet_v2", "tiny_yolov2@208x208"])
+@pytest.mark.parametrize("model", ["mobilenet_v1", "mobilenet_v2", "tiny_yolov2@208x208"])
 def test_quotas_count_in_less_than_the_long_run_too(model, mbit):
     """The flow shop knows what a quota comes to in the long run; the plan is chosen by what it
     really does, and has paths only where they save what can be measured."""
@@ -323,7 +323,7 @@ def test_quotas_count_in_less_than_the_long_run_too(model, mbit):
     problem = Problem(graph_of(model), costs_for(cluster(mbit, (50.0,), 50.0), {}, quotas=quotas))
     plan, seconds = planned("psomw", problem)
     one_path = min(planned(name, problem)[1] for name in NFL)
-    assert seconds <= 1.03 * one_path
+    assert seconds <= one_path * (1 + TOLERANCE)
     assert len({tile.path for tile in plan.tiles if tile.path}) <= 1 or seconds < one_path
 
 

@@ -29,4 +29,6 @@ class MinimisingWaiting:
         self.paths = checked_number("paths", paths)
 
     def plan(self, problem: Problem) -> Plan:
-        return offloaded("mw", problem, self.paths, lambda setting: waiting_least(setting)[1])
+        return offloaded(
+            "mw", problem, self.paths, lambda setting: waiting_least(setting)[1], or_single=True
+        )

@@ -12,7 +12,7 @@ waiting orders its paths, and the rest of the network is computed where that is 
 the swarm begins with what `mw` finds, the rest anywhere; the best ways of either, each of another
 block or number of paths, are bettered at the end, in pairs of paths and by single changes. Where
 the flow shop is not all there is (several servers, a lab's quotas), the simulator chooses among the
-best of these. Otherwise as `mw`, beside this file.
+best of these and of single cuts. Otherwise as `mw`, beside this file.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Psomw:
 
     def plan(self, problem: Problem) -> Plan:
         return offloaded(
-            "psomw", problem, self.paths, lambda setting: swarmed(setting, self.seed or 0)[1]
-        )
+            "psomw", problem, self.paths, lambda setting: swarmed(setting, self.seed or 0)[1],
+            or_single=True,
+        )  # fmt: skip
 
 
 def swarmed(setting: Setting, seed: int) -> tuple[np.ndarray, Ways]:
