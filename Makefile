@@ -18,7 +18,7 @@ venv: $(VENV)/.dev  ## The virtual environment with all that development needs.
 
 # These measure no time and look at no other processes, so they may run side by side.
 SIDE_BY_SIDE := $(addprefix tests/,cluster cost graph ops plan planners simulate trace workload zoo) \
-	$(patsubst %,tests/cli/test_%.py,allocate bad_clusters bad_input bad_problems offload reliability simulate)
+	$(patsubst %,tests/cli/test_%.py,allocate app bad_clusters bad_input bad_problems offload reliability simulate sweep)
 AT_ONCE := --numprocesses logical --dist loadgroup
 ONE_BY_ONE := $(addprefix --ignore=,$(SIDE_BY_SIDE))
 

@@ -40,6 +40,7 @@ def assert_served(report):
     assert sum(service["requests"] for service in services.values()) == report["requests"]
 
 
+@pytest.mark.slow
 def test_services_run_on_workers_that_are_up(worker, swath, written):
     endpoints = [f"tcp/127.0.0.1:{free_port()}" for _ in "ab"]
     for name, endpoint in zip("ab", endpoints, strict=True):

@@ -155,6 +155,7 @@ def test_plan_for_this_machine_puts_its_files_under_swath_out(swath, tmp_path):
     assert (tmp_path / "swath-out" / "plan-squeezenet-64x64-even.png").is_file()
 
 
+@pytest.mark.slow
 def test_demo_proves_equality_on_a_photograph(swath, tmp_path):
     outcome = swath("demo", "zoo:mobilenet_v2@64x64", "--repeat", 2, "--json")
     assert outcome.status == 0
