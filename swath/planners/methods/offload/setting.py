@@ -141,6 +141,7 @@ class Setting:
         )  # fmt: skip
 
     def soonest_first(self, ways: Ways) -> Ways:
+        """These, by the seconds that they take."""
         return ways.take(np.argsort(self.seconds(ways), kind="stable"))
 
     def best(self, ways: Ways) -> tuple[float, Ways]:
