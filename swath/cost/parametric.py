@@ -13,7 +13,8 @@ law with both at 1. Against a load that always comes first it takes 1 / (1 - L):
 
 What FLOPs and bytes do not tell is how well an engine can use a core: vector kernels make blocks
 of output channels, a few blocks at a time, read a few input channels badly, treat the columns at a
-border one by one, and meet slower memory as data grow. Each is one more term, also not negative.
+border one by one, lose what they read to their own writes where channels lie whole pages apart, and
+meet slower memory as data grow. Each is one more term, also not negative.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ from swath.cost.features import CHANNEL_BLOCK, FAR, NEAR, Features
 BLOCKS_AT_ONCE = 4
 QUARTER = CHANNEL_BLOCK // 4
 """The least that is moved at once."""
+
+WAYS = 8
+PAGE = 4096
+"""Lines that a set of a core's first cache holds, at the least, and bytes after which its sets come
+again."""
 
 CACHE_SIZES = tuple(2.0**power for power in range(17, 24))
 """Bytes that caches may hold. What is moved beyond one comes from a slower memory, all of it
@@ -61,6 +67,15 @@ def _derived(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     heights = np.maximum(1.0, entries / (channels * width))
     inputs = np.maximum(1.0, flops / (2 * entries * kernel))
     return entries, heights, inputs
+
+
+def _meeting(rows: np.ndarray) -> np.ndarray:
+    """How many channels of a block have their same entry in one set of the first cache: all where
+    channels begin whole pages apart, fewer the less their distance has in common with a page."""
+    channels = rows.T[5]
+    _, heights, _ = _derived(rows)
+    apart = np.rint(heights * rows.T[6]).astype(np.int64)
+    return np.asarray(np.minimum(channels, CHANNEL_BLOCK) * np.gcd(apart, PAGE // 4) / (PAGE // 4))
 
 
 def basic_terms(rows: np.ndarray) -> np.ndarray:
@@ -98,6 +113,7 @@ def all_terms(rows: np.ndarray) -> np.ndarray:
         entries * (channels % QUARTER > 0),
         entries * (heights * width % CHANNEL_BLOCK > 0),  # channels that begin amid a cache line
         entries * (heights * width % QUARTER > 0),
+        read * (_meeting(rows) > WAYS),
         *(moved * np.clip(np.log2(moved / size), 0.0, 1.0) for size in CACHE_SIZES),
         *(weights * np.clip(np.log2(away / size), 0.0, 1.0) for size in DISTANCES),
     ]
@@ -129,6 +145,7 @@ def learning_features(rows: np.ndarray) -> np.ndarray:
         channels % QUARTER > 0,
         heights * width % CHANNEL_BLOCK > 0,
         heights * width % QUARTER > 0,
+        np.log2(np.maximum(1.0, _meeting(rows))),
     ]
     return np.stack(columns, axis=1)
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swath.runtime.profiling.layers import Layers
-from swath.runtime.profiling.tiles import TimedTile, whole_tile
+from swath.runtime.profiling.tiles import EVERYWHERE, TimedTile, whole_tile
 
 LENGTH = 6
+EDGE = "edge"
+"""The chain in which maps change their layout."""
 
 
 def draw_chain(name: str) -> TimedTile:
     """The chain of this name, one of `CHAINS`."""
-    return whole_tile(CHAINS[name]().graph())
+    graph = CHAINS[name]().graph()
+    return whole_tile(graph) if name == EDGE else whole_tile(graph, EVERYWHERE)
 
 
 def _convolutions(channels: int, side: int, kernel: int) -> Callable[[], Layers]:
@@ -103,7 +106,7 @@ CHAINS: dict[str, Callable[[], Layers]] = {
     "elementwise": _elementwise,
     "movement": _movement,
     "reduction": _reduction,
-    "edge": _edges,
+    EDGE: _edges,
     "transposed": _transposed,
     "convolution-1": _convolutions(256, 14, 1),
     "convolution-narrow": _convolutions(24, 56, 3),

@@ -41,10 +41,9 @@ def _orders(rng: random.Random) -> Layers:
 def _heads(rng: random.Random) -> Layers:
     """Maps whose channels fill no blocks: boxes, classes, colours."""
     layers, value = _start(rng, 7, 160)
-    few = (1, 2, 3, 10, 21) if value.side > 40 else (21, 85, 125, 255, 425, 1000)
+    few = rng.choice((1, 2, 3, 10, 21) if value.side > 40 else (21, 85, 125, 255, 425, 1000))
     for _ in range(LENGTH):
-        layers.same("Abs", value := layers.conv(value, rng.choice(few), 1))
-        value = layers.same("Abs", value)
+        value = layers.same("Abs", layers.conv(value, few, 1))
         value = layers.conv(value, layers.input.channels, 1)
     return layers
 
@@ -225,3 +224,6 @@ RUNS: tuple[Callable[[random.Random], Layers], ...] = (
     _shuffled, _stems, _heads, _activations, _filters,
 )  # fmt: skip
 """In the order in which they are drawn."""
+
+LAYOUT_RUNS = (_orders, _heads)
+"""Those in which maps change their layout again and again."""

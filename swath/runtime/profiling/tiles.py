@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 
 from swath.cost.features import (
+    BLOCKING,
     CONVOLUTIONS,
     DENSE,
     FAMILIES,
@@ -17,17 +18,22 @@ from swath.cost.features import (
     NEAR,
     NORMALIZATION,
     TRANSPOSED,
+    UNBLOCKING,
 )
 from swath.graph.geometry import TileGeometry, tile_flops, tile_geometry
 from swath.graph.graph import Graph
 from swath.graph.tile import TileModel, extract_tile
 from swath.ops import Region
 from swath.runtime.profiling.networks import NETWORKS
-from swath.runtime.profiling.runs import RUNS
+from swath.runtime.profiling.runs import LAYOUT_RUNS, RUNS
 from swath.runtime.profiling.shapes import HEIGHTS, height_of
 
 COMPUTING = CONVOLUTIONS | {TRANSPOSED, DENSE, NORMALIZATION}
 """Families that are timed in networks. Of others it is chance there what the cache holds."""
+
+EVERYWHERE = frozenset(FAMILIES) - {BLOCKING, UNBLOCKING}
+"""Families that are timed in every run. Where a run is not made for it, a map changes its layout
+once, at an end: what of it is in the cache there is chance, too."""
 
 MANY_WEIGHTS = 256 << 10
 """Bytes of weights from which on it shows where they come from."""
@@ -69,8 +75,9 @@ def draw_tile(number: int, most_flops: float) -> TimedTile:
     rng = random.Random(number)
     turn, which = divmod(number, 3)
     if which:
-        graph = RUNS[(2 * turn + which - 1) % len(RUNS)](rng).graph()
-        return whole_tile(graph)
+        run = RUNS[(2 * turn + which - 1) % len(RUNS)]
+        families = frozenset(FAMILIES) if run in LAYOUT_RUNS else EVERYWHERE
+        return whole_tile(run(rng).graph(), families)
     graph = NETWORKS[turn % len(NETWORKS)](rng).graph()
     whole = graph.tensors[graph.outputs[0]].whole
     for region in _slabs(rng, whole):
@@ -89,9 +96,9 @@ def sweeps(number: int, tile: TimedTile) -> list[int]:
     return [NEAR, FAR if turn % 4 else FAR // 4]
 
 
-def whole_tile(graph: Graph) -> TimedTile:
-    """All of a network of one output, for every family."""
-    return _tile(graph, graph.tensors[graph.outputs[0]].whole, frozenset(FAMILIES))
+def whole_tile(graph: Graph, families: frozenset[str] = frozenset(FAMILIES)) -> TimedTile:
+    """All of a network of one output."""
+    return _tile(graph, graph.tensors[graph.outputs[0]].whole, families)
 
 
 def _tile(graph: Graph, region: Region, families: frozenset[str]) -> TimedTile:
