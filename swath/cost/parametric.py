@@ -113,7 +113,7 @@ def all_terms(rows: np.ndarray) -> np.ndarray:
         entries * (channels % QUARTER > 0),
         entries * (heights * width % CHANNEL_BLOCK > 0),  # channels that begin amid a cache line
         entries * (heights * width % QUARTER > 0),
-        read * (_meeting(rows) > WAYS),
+        np.minimum(read, written) * (_meeting(rows) > WAYS),
         *(moved * np.clip(np.log2(moved / size), 0.0, 1.0) for size in CACHE_SIZES),
         *(weights * np.clip(np.log2(away / size), 0.0, 1.0) for size in DISTANCES),
     ]

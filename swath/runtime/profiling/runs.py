@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from swath.cost.features import CHANNEL_BLOCK
 from swath.runtime.profiling.layers import Layers, Value
 from swath.runtime.profiling.shapes import channels_of, height_of, side_of
 
@@ -39,12 +40,19 @@ def _orders(rng: random.Random) -> Layers:
 
 
 def _heads(rng: random.Random) -> Layers:
-    """Maps whose channels fill no blocks: boxes, classes, colours."""
-    layers, value = _start(rng, 7, 160)
-    few = rng.choice((1, 2, 3, 10, 21) if value.side > 40 else (21, 85, 125, 255, 425, 1000))
+    """Maps whose channels fill no blocks (boxes, classes, colours), from ones that do and back."""
+    while True:
+        _, like = _start(rng, 7, 160)
+        _, _, height, side = like.shape
+        few = rng.choice((1, 2, 3, 10, 21) if side > 40 else (21, 85, 125, 255, 425, 1000))
+        full = -(-few // CHANNEL_BLOCK) * CHANNEL_BLOCK
+        # No more weights than a map has entries: they would push maps out of the cache.
+        if full <= height * side and few * height * side >= LEAST:
+            break
+    layers = Layers(1, full, height, side)
+    value = layers.same("Abs", layers.conv(layers.input, few, 1))
     for _ in range(LENGTH):
-        value = layers.same("Abs", layers.conv(value, few, 1))
-        value = layers.conv(value, layers.input.channels, 1)
+        value = layers.same("Abs", layers.conv(layers.conv(value, full, 1), few, 1))
     return layers
 
 
@@ -104,12 +112,17 @@ def _reductions(rng: random.Random) -> Layers:
 
 
 def _chances(rng: random.Random) -> Layers:
-    """Classes of a picture, or of each entry of a map."""
-    if rng.random() < 0.5:
-        layers = Layers(1, int(2 ** rng.uniform(8, 14)))
-    else:
-        side = side_of(rng, 14, 80)
-        layers = Layers(1, rng.choice((2, 5, 10, 21, 40, 80)), side, side)
+    """Classes of a picture."""
+    return _likely(Layers(1, int(2 ** rng.uniform(8, 14))))
+
+
+def _labels(rng: random.Random) -> Layers:
+    """Classes of each entry of a map."""
+    side = side_of(rng, 14, 80)
+    return _likely(Layers(1, rng.choice((2, 5, 10, 21, 40, 80)), side, side))
+
+
+def _likely(layers: Layers) -> Layers:
     value = layers.input
     for _ in range(LENGTH):
         value = layers.same("Softmax", value, axis=1)
@@ -218,10 +231,10 @@ def _rearranged(rng: random.Random) -> Layers:
 RUNS: tuple[Callable[[random.Random], Layers], ...] = (
     _orders, _pools, _stems, _halved, _means, _scaled, _activations, _filters, _sums, _joined,
     _cuts, _silus, _functions, _reductions, _chances, _rearranged, _shuffled, _heads, _plain_pools,
-    _halved, _functions, _joined, _cuts, _pools, _chances, _plain_pools, _orders, _scaled,
+    _halved, _functions, _joined, _cuts, _pools, _labels, _plain_pools, _orders, _scaled,
     _reductions, _heads, _stems, _filters, _activations, _rearranged, _orders, _plain_pools,
     _reductions, _means, _silus, _orders, _joined, _activations, _plain_pools, _reductions,
-    _shuffled, _stems, _heads, _activations, _filters,
+    _shuffled, _stems, _heads, _activations, _filters, _labels, _labels,
 )  # fmt: skip
 """In the order in which they are drawn."""
 
