@@ -65,6 +65,24 @@ def test_what_is_the_same_in_all_samples_does_not_grow_elsewhere() -> None:
     assert law.predict("dense", [features_of(rows)])[0] < 4 * plain_law(rows)
 
 
+def test_channels_whole_pages_apart_get_in_each_others_way() -> None:
+    """Maps of 32 x 32 entries are whole pages. Those of 64 x 64 are, too, but nobody timed them."""
+
+    def timed(channels: int, side: int) -> Sample:
+        nbytes = 4.0 * channels * side * side
+        pace = 3e-10 if side % 32 == 0 else 1e-10
+        return Sample(
+            "unblocking", f"{channels}x{side}", 0.0, nbytes, nbytes, 0.0, 1.0, channels, side, NEAR,
+            0.0, 2e-6 + nbytes * pace,
+        )  # fmt: skip
+
+    known = [timed(channels, side) for channels in (16, 64, 256) for side in range(20, 60, 2)]
+    model = FCPM(candidates=[PARAMETRIC]).fit(known)
+    for sample in (timed(64, 64), timed(64, 63)):
+        predicted = model.predict("unblocking", [features_of(sample)])[0]
+        assert predicted == pytest.approx(sample.seconds, rel=0.15)
+
+
 def test_few_shapes_are_left_to_the_law() -> None:
     model = FCPM().fit(convolutions(11))
     assert model.chosen_ == {"convolution": PARAMETRIC}
