@@ -202,7 +202,8 @@ def markdown(
         f" {', '.join(f'{load:.0%}' for load in FULL.loads)}) a whole network was timed by the"
         " clock, and its kernels count as what they take without load times the slowdown of the"
         " whole. *Again*: how well one measurement of a kernel foretells the median of all; where"
-        " it is low, the machine itself is not steady.",
+        " it is low, the machine itself is not steady, and this is [what that"
+        " does](fcpm-shared-cores.md).",
         "",
         f"Worst family: **{worst.name}, {worst.accuracy:.1%}** (must {MUST:.0%}, strive for"
         f" {STRIVE:.0%}).",
